@@ -1,1 +1,23 @@
-//! postern-types.
+//! What every part of Postern must agree on: identifiers, the links of the ring, and the messages that
+//! travel inside sealed envelopes.
+//!
+//! This crate is pure: no I/O, no async, no clock, no cryptography. It trusts nothing; every decoder here
+//! is total and refuses trailing or missing bytes. It holds no policy and no PostgreSQL protocol.
+
+pub mod body;
+mod contract;
+mod id;
+mod link;
+mod refusal;
+mod resequence;
+pub mod ring;
+mod ticket;
+
+pub use contract::{
+    AnswerState, Contract, CopyDirection, ErrorDetail, Expect, Phase, StateDigest, StatementShape,
+};
+pub use id::{InstanceId, InvalidSlot, SessionId, Slot};
+pub use link::{Link, Stage};
+pub use refusal::{Refusal, SqlState};
+pub use resequence::{Arrival, Resequencer};
+pub use ticket::Ticket;
