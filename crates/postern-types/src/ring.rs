@@ -33,6 +33,9 @@ pub enum DefinitionKind {
     Portal,
 }
 
+/// How far ahead of the Backend a client may send CopyData at the start of a session, in payload bytes.
+pub const COPY_IN_WINDOW: u64 = 1024 * 1024;
+
 // ---- Frontend → Query Validator ----------------------------------------------------------------
 
 /// What a Frontend asks for.
