@@ -240,6 +240,10 @@ pub struct Effects {
     pub deallocates: Option<Deallocate>,
     /// It ends the open transaction (COMMIT, ROLLBACK), so it may run in a failed one.
     pub ends_transaction: bool,
+    /// It puts every setting back to the connection's own (RESET ALL, DISCARD ALL): role, tenant,
+    /// search_path and start-up settings must be set again before the next exchange. It is always the
+    /// last statement of its exchange.
+    pub resets_settings: bool,
 }
 
 /// Which prepared statements a statement drops.
