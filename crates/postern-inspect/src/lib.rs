@@ -1,1 +1,36 @@
-//! postern-inspect.
+//! What PostgreSQL may answer to one exchange.
+//!
+//! The Query Validator turns the messages of an exchange into [`Expectations`]; Backend and Response
+//! Validator walk the answer with [`advance`], message by message, and refuse what PostgreSQL's protocol
+//! does not allow at that point (manual, "Message Flow"). [`check_part`] does that for a whole part of an
+//! answer, with row and byte caps, and tells less of errors where the contract says so. [`digest`] links the
+//! parts of an answer so that the Frontend can see that none is missing, added or from elsewhere.
+//!
+//! Trusted: the list of steps and the contract, which the Query Validator sealed. Not trusted: every byte
+//! of the answer and the state that the Backend claims to have reached.
+//!
+//! Not here: SQL, policy, seals, I/O, masks and detectors.
+//!
+//! # The chain of states
+//! An answer begins in [`AnswerState::default`], with one exception. When an extended-query message fails
+//! and its exchange has no Sync (it ends in Flush, or in a simple Query), PostgreSQL ignores everything up
+//! to the next Sync, beyond the end of the exchange. Such an answer ends in the state [`SKIPPING`], and the
+//! answer to the next exchange begins in it: it is nothing but ReadyForQuery if that exchange has a Sync,
+//! and nothing at all otherwise, ending in [`SKIPPING`] again. [`next_start`] gives the state in which
+//! the next answer begins. The Frontend, which sees digests only, requires that an answer begins with the
+//! digest of [`SKIPPING`] exactly when the last part of the answer before it had that digest as its
+//! `after`, and with the digest of the default state otherwise. So a Backend can't pretend that an exchange was skipped.
+
+mod advance;
+mod check;
+mod digest;
+mod row;
+mod scrub;
+mod violation;
+
+pub use advance::{Progress, SKIPPING, advance, is_complete, next_start, settle};
+pub use check::{Checked, check_part, check_unsolicited};
+pub use digest::digest;
+pub use violation::Violation;
+
+pub use postern_types::{AnswerState, Contract, Expect, Phase, StateDigest, StatementShape};

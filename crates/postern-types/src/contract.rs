@@ -73,6 +73,9 @@ pub enum Expect {
         shape: StatementShape,
         /// Row limit of the Execute; 0 is none.
         max_rows: u32,
+        /// The last Describe of the exchange was of this very portal, so the rows must have the number of
+        /// columns that its answer gave.
+        described: bool,
     },
     /// Close of a statement or portal.
     Close,
@@ -100,6 +103,11 @@ pub enum Phase {
     Failed,
     /// The answer is complete.
     Done,
+    /// CopyDone has arrived after CopyOutResponse; CommandComplete must follow.
+    CopyOutDone,
+    /// An extended-query message failed and no Sync of the same exchange follows, so the database ignores
+    /// everything up to the next Sync. An exchange that ends like this hands the phase to the next one.
+    Skipping,
 }
 
 /// The state of an answer between two parts. Backend and Response Validator compute it with the same

@@ -1,0 +1,182 @@
+//! Checks a whole part of an answer.
+
+use crate::scrub::{self, Scrubbed};
+use crate::{Progress, Violation, advance, is_complete, settle};
+use postern_types::{AnswerState, Contract, Phase};
+
+/// A part that may go on to the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// State of the answer after this part.
+    pub state_after: AnswerState,
+    /// The messages to send are in the output buffer. Otherwise nothing had to be changed: the output buffer
+    /// is untouched and the part's own payload is to be sent.
+    pub rewritten: bool,
+    /// Number of ParseComplete messages.
+    pub parsed: u32,
+    /// The database waits for CopyData from the client after this part.
+    pub copy_in: bool,
+    /// The answer is complete.
+    pub last: bool,
+    /// The database has ended the session.
+    pub hang_up: bool,
+    /// Rows in the answer so far, this part included. Also right where `state_after` starts anew.
+    pub rows: u64,
+    /// Bytes of rows in the answer so far, this part included.
+    pub bytes: u64,
+}
+
+/// Checks `payload`, whole PostgreSQL messages that continue an answer from `state`, against `contract`.
+///
+/// Messages that the client must not see in full are rewritten; then all messages of the part are appended to
+/// `out` and [`Checked::rewritten`] is set.
+///
+/// An empty payload is legal: it is the whole answer to an exchange that the database answers with nothing.
+///
+/// # Errors
+/// The first [`Violation`]. Nothing of the part may be sent then, whatever is in `out`.
+pub fn check_part(
+    contract: &Contract,
+    state: &AnswerState,
+    payload: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<Checked, Violation> {
+    let steps = contract.steps.as_slice();
+    let max_rows = contract.max_rows.unwrap_or(u64::MAX);
+    let max_bytes = contract.max_bytes.unwrap_or(u64::MAX);
+    let mut state = state.clone();
+    let mut copy = Copy::new(payload);
+    let mut parsed = 0u32;
+    let mut hang_up = false;
+    let (mut rows, mut bytes) = (state.rows, state.bytes);
+    settle(&mut state, steps);
+    let mut rest = payload;
+    while !rest.is_empty() {
+        let (message, after) = split_message(rest)?;
+        if hang_up {
+            return Err(Violation::AfterEnd { tag: message.tag });
+        }
+        match advance(&mut state, steps, message.tag, message.body)? {
+            Progress::Aside => aside(contract, &message)?,
+            Progress::Ended => hang_up = true,
+            Progress::More | Progress::CopyIn | Progress::Done | Progress::Skipping => {}
+        }
+        if state.phase != Phase::Skipping {
+            (rows, bytes) = (state.rows, state.bytes);
+        }
+        if rows > max_rows {
+            return Err(Violation::Rows { limit: max_rows });
+        }
+        if bytes > max_bytes {
+            return Err(Violation::Bytes { limit: max_bytes });
+        }
+        match message.tag {
+            b'1' => parsed = parsed.saturating_add(1),
+            b'D' | b'd' => {}
+            tag => copy.pass(
+                scrub::scrub(contract.error_detail, tag, message.body)?,
+                rest,
+                after,
+                out,
+            ),
+        }
+        rest = after;
+    }
+    Ok(Checked {
+        rewritten: copy.finish(out),
+        parsed,
+        copy_in: state.phase == Phase::CopyIn,
+        last: is_complete(&state),
+        hang_up,
+        rows,
+        bytes,
+        state_after: state,
+    })
+}
+
+/// Checks messages that came outside any exchange: NoticeResponse, ParameterStatus, and NotificationResponse
+/// where `contract` allows it. Gives whether they were rewritten into `out`, as in [`check_part`].
+///
+/// # Errors
+/// The first [`Violation`]. Nothing of the payload may be sent then.
+pub fn check_unsolicited(contract: &Contract, payload: &[u8], out: &mut Vec<u8>) -> Result<bool, Violation> {
+    let mut copy = Copy::new(payload);
+    let mut rest = payload;
+    while !rest.is_empty() {
+        let (message, after) = split_message(rest)?;
+        if !matches!(message.tag, b'N' | b'S' | b'A') {
+            return Err(Violation::NeverAllowed { tag: message.tag });
+        }
+        aside(contract, &message)?;
+        copy.pass(
+            scrub::scrub(contract.error_detail, message.tag, message.body)?,
+            rest,
+            after,
+            out,
+        );
+        rest = after;
+    }
+    Ok(copy.finish(out))
+}
+
+struct Message<'a> {
+    tag: u8,
+    body: &'a [u8],
+}
+
+/// The first message of `payload` and what follows it. The length field counts itself (manual, "Message
+/// Formats").
+fn split_message(payload: &[u8]) -> Result<(Message<'_>, &[u8]), Violation> {
+    let ([tag, length @ ..], rest) = payload.split_first_chunk::<5>().ok_or(Violation::Cut)?;
+    let length = u32::from_be_bytes(*length)
+        .checked_sub(4)
+        .ok_or(Violation::Malformed { tag: *tag })?;
+    let length = usize::try_from(length).map_err(|_| Violation::Cut)?;
+    let (body, rest) = rest.split_at_checked(length).ok_or(Violation::Cut)?;
+    Ok((Message { tag: *tag, body }, rest))
+}
+
+/// What holds for a message that is no progress, besides its form.
+fn aside(contract: &Contract, message: &Message<'_>) -> Result<(), Violation> {
+    if message.tag == b'A' && !contract.notifications {
+        return Err(Violation::Notification);
+    }
+    Ok(())
+}
+
+/// Copies a payload to the output only once something in it has to change.
+struct Copy<'a> {
+    payload: &'a [u8],
+    /// Up to here the payload has been dealt with.
+    done: usize,
+    changed: bool,
+}
+
+impl<'a> Copy<'a> {
+    fn new(payload: &'a [u8]) -> Self {
+        Copy {
+            payload,
+            done: 0,
+            changed: false,
+        }
+    }
+
+    /// Deals with the message that lies between the suffixes `from` and `after` of the payload.
+    fn pass(&mut self, scrubbed: Scrubbed, from: &[u8], after: &[u8], out: &mut Vec<u8>) {
+        let Scrubbed::Replace(replacement) = scrubbed else {
+            return;
+        };
+        let start = self.payload.len().saturating_sub(from.len());
+        out.extend_from_slice(self.payload.get(self.done..start).unwrap_or_default());
+        out.extend_from_slice(&replacement);
+        self.done = self.payload.len().saturating_sub(after.len());
+        self.changed = true;
+    }
+
+    fn finish(self, out: &mut Vec<u8>) -> bool {
+        if self.changed {
+            out.extend_from_slice(self.payload.get(self.done..).unwrap_or_default());
+        }
+        self.changed
+    }
+}

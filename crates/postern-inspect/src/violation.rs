@@ -1,0 +1,68 @@
+//! Why an answer is refused.
+
+/// An answer, or a part of one, that breaks the protocol or its contract. For records and logs: it holds
+/// message types and counts, never contents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// The payload does not consist of whole messages.
+    #[error("the part is cut inside a message")]
+    Cut,
+    /// The body of a message is not what its type says.
+    #[error("malformed message {}", .tag.escape_ascii())]
+    Malformed {
+        /// Type byte of the message.
+        tag: u8,
+    },
+    /// No message of this type exists, or none is ever part of an answer.
+    #[error("message {} is never part of an answer", .tag.escape_ascii())]
+    NeverAllowed {
+        /// Type byte of the message.
+        tag: u8,
+    },
+    /// The message is not legal at this point.
+    #[error("message {} is out of turn at step {step}", .tag.escape_ascii())]
+    OutOfTurn {
+        /// Type byte of the message.
+        tag: u8,
+        /// Index of the step that the answer had reached.
+        step: u32,
+    },
+    /// The answer was complete already.
+    #[error("message {} after the end of the answer", .tag.escape_ascii())]
+    AfterEnd {
+        /// Type byte of the message.
+        tag: u8,
+    },
+    /// A row has another number of columns than its description or the row before.
+    #[error("a row of {found} columns where {expected} were described")]
+    Columns {
+        /// Columns described.
+        expected: u16,
+        /// Columns of the row.
+        found: u16,
+    },
+    /// More rows than an Execute asked for, or a suspended portal with another number.
+    #[error("the answer does not keep to the row limit {limit} of its Execute")]
+    ExecuteLimit {
+        /// The limit that the client set.
+        limit: u32,
+    },
+    /// More rows than allowed.
+    #[error("more than {limit} rows")]
+    Rows {
+        /// The cap.
+        limit: u64,
+    },
+    /// More bytes of rows than allowed.
+    #[error("more than {limit} bytes of rows")]
+    Bytes {
+        /// The cap, in bytes.
+        limit: u64,
+    },
+    /// NotificationResponse for an exchange that allows none.
+    #[error("a notification where none is allowed")]
+    Notification,
+    /// A setting that Postern relies on has another value.
+    #[error("the database reports another value for a setting that is pinned")]
+    PinnedSetting,
+}
