@@ -1,0 +1,51 @@
+//! The facts about one statement.
+
+use crate::references::References;
+use crate::tree::Tree;
+use crate::{FunctionUse, SettingChange, StatementKind, TableUse, effects, kind};
+use postern_types::StatementShape;
+use postern_types::ring::Effects;
+
+/// What a text holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Analysis {
+    /// Its statements in order; empty for an empty query.
+    pub statements: Vec<Statement>,
+}
+
+/// The facts about one statement. Lists are sorted and without repeats.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// What it is.
+    pub kind: StatementKind,
+    /// What is inside of it: sub-selects, data-changing CTEs, what EXPLAIN, COPY, PREPARE or a cursor runs.
+    pub parts: Vec<StatementKind>,
+    /// Tables, views and sequences it names.
+    pub tables: Vec<TableUse>,
+    /// Functions it calls.
+    pub functions: Vec<FunctionUse>,
+    /// Schemas written before operators, types and collations.
+    pub schemas: Vec<String>,
+    /// Settings it changes.
+    pub settings: Vec<SettingChange>,
+    /// What it may answer with.
+    pub shape: StatementShape,
+    /// What it leaves behind.
+    pub effects: Effects,
+}
+
+pub(crate) fn analyse(raw: &Tree) -> Statement {
+    let node = raw.get("stmt");
+    let kind = kind::of(node).unwrap_or(StatementKind::Other);
+    let references = References::of(node);
+    Statement {
+        kind,
+        effects: effects::of(kind, node, &references),
+        shape: effects::shape(kind, node),
+        parts: references.parts,
+        tables: references.tables,
+        functions: references.functions,
+        schemas: references.schemas,
+        settings: references.settings,
+    }
+}
