@@ -37,7 +37,7 @@ pub enum ErrorDetail {
 }
 
 /// Direction of a COPY between client and server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum CopyDirection {
     /// COPY FROM STDIN.
     In,
