@@ -1,1 +1,29 @@
-//! postern-runtime.
+//! What every stage process has in common: its command line, configuration, log, signals and keys.
+//!
+//! A stage's `main` is one call of [`stage_main`]. It reads `--config FILE`, sets up the log, starts a
+//! runtime on one thread, and hands the parsed configuration and a [`StageContext`] to the stage.
+//!
+//! Trusted here: the configuration file, the files it names, and the environment. Not in this crate: what
+//! any stage does, sockets, and the format of envelopes and records.
+//!
+//! Exit codes: 0 after a clean stop, 1 after a failure, 2 when command line or configuration are wrong. A
+//! panic aborts the process: a stage that has lost its footing must not go on deciding.
+
+mod clock;
+mod config;
+mod context;
+mod hardening;
+mod keys;
+mod ledger;
+mod main_loop;
+mod telemetry;
+
+pub use clock::unix_ms;
+pub use config::{ConfigError, load_config, parse_config};
+pub use context::{ReadyFile, StageContext};
+pub use keys::{KeysConfig, KeysError};
+pub use ledger::LedgerConfig;
+pub use main_loop::{StageResult, stage_main};
+pub use postern_bus::{Secret, SecretError};
+pub use telemetry::{InvalidLogFilter, LOG_VARIABLE, start_log};
+pub use tokio_util::sync::CancellationToken;
