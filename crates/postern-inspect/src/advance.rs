@@ -3,8 +3,9 @@
 //! Limits that are meant: a simple-query statement may return one set of rows only, so a rule that adds a
 //! second one is refused; a statement that shows no rows in its text may return none in a simple Query.
 
-use crate::{Violation, row};
+use crate::Violation;
 use postern_types::{AnswerState, CopyDirection, Expect, Phase, StatementShape};
+use postern_wire::{BackendMessage as M, DataRow, Fields, Frame, WireError, backend_tag, decode_backend};
 
 /// State in which an answer ends, and the next one begins, when the database ignores everything up to the
 /// next Sync. See the crate's documentation.
@@ -17,6 +18,9 @@ pub const SKIPPING: AnswerState = AnswerState {
     step_rows: 0,
     bytes: 0,
 };
+
+/// Longest command tag in bytes; PostgreSQL's own buffer has 64 with the terminator.
+const COMMAND_TAG_BYTES: usize = 63;
 
 /// What a legal message means for the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,20 +58,7 @@ pub fn is_complete(state: &AnswerState) -> bool {
 /// be complete before any message has come. [`advance`] leaves every state settled.
 pub fn settle(state: &mut AnswerState, steps: &[Expect]) {
     if state.phase == Phase::Skipping {
-        let sync = steps
-            .iter()
-            .enumerate()
-            .skip(index(state.step))
-            .find(|(_, step)| **step == Expect::Sync);
-        match sync.and_then(|(at, _)| u32::try_from(at).ok()) {
-            Some(at) => {
-                state.step = at;
-                state.phase = Phase::Failed;
-                state.columns = 0;
-                state.step_rows = 0;
-            }
-            None => *state = SKIPPING,
-        }
+        skip_to_sync(state, steps);
         return;
     }
     while state.phase == Phase::Start {
@@ -79,13 +70,29 @@ pub fn settle(state: &mut AnswerState, steps: &[Expect]) {
     }
 }
 
+fn skip_to_sync(state: &mut AnswerState, steps: &[Expect]) {
+    let mut ahead = steps.iter().enumerate().skip(index(state.step));
+    let sync = ahead.find(|(_, step)| **step == Expect::Sync);
+    match sync.and_then(|(at, _)| u32::try_from(at).ok()) {
+        Some(at) => {
+            state.step = at;
+            state.statement = 0;
+            state.phase = Phase::Failed;
+            state.columns = 0;
+            state.step_rows = 0;
+        }
+        None => *state = SKIPPING,
+    }
+}
+
 /// Takes one message of the answer to `steps`, given by its type byte and its body without the length.
 ///
 /// Row and byte caps, notifications and the values of settings are not judged here; see
 /// [`check_part`](crate::check_part).
 ///
 /// # Errors
-/// A [`Violation`] when the message is not legal at this point. The answer can't be continued then.
+/// A [`Violation`] when the message is malformed, or not legal at this point. The answer can't be continued
+/// then.
 pub fn advance(
     state: &mut AnswerState,
     steps: &[Expect],
@@ -96,35 +103,22 @@ pub fn advance(
     if is_complete(state) {
         return Err(Violation::AfterEnd { tag });
     }
-    match tag {
-        b'N' | b'S' | b'A' => return Ok(Progress::Aside),
-        // Authentication, BackendKeyData, CopyBoth, FunctionCallResponse, NegotiateProtocolVersion.
-        b'R' | b'K' | b'W' | b'V' | b'v' => return Err(Violation::NeverAllowed { tag }),
-        b'E' => return fail(state, steps, body),
+    let message = decode(tag, body)?;
+    match &message {
+        M::NoticeResponse(_) | M::ParameterStatus { .. } | M::NotificationResponse { .. } => {
+            return Ok(Progress::Aside);
+        }
+        M::Authentication(_)
+        | M::BackendKeyData { .. }
+        | M::CopyBothResponse(_)
+        | M::FunctionCallResponse
+        | M::NegotiateProtocolVersion { .. } => return Err(Violation::NeverAllowed { tag }),
+        M::ErrorResponse(fields) => return fail(state, steps, fields),
         _ => {}
     }
-    let step = steps.get(index(state.step)).ok_or(Violation::AfterEnd { tag })?;
-    match step {
-        Expect::Query(statements) => in_query(state, statements, tag, body)?,
-        Expect::Parse => only(state, b'1', tag)?,
-        Expect::Bind => only(state, b'2', tag)?,
-        Expect::Close => only(state, b'3', tag)?,
-        Expect::DescribeStatement => in_describe(state, Phase::ParametersDescribed, tag, body)?,
-        Expect::DescribePortal => in_describe(state, Phase::Start, tag, body)?,
-        Expect::Execute {
-            shape,
-            max_rows,
-            described,
-        } => {
-            in_execute(state, *shape, *max_rows, *described, tag, body)?;
-        }
-        // `settle` never stops at a Flush.
-        Expect::Flush => return Err(out_of_turn(state, tag)),
-        Expect::Sync => match (state.phase, tag) {
-            (Phase::Start | Phase::Failed, b'Z') => next_step(state),
-            _ => return Err(out_of_turn(state, tag)),
-        },
-    }
+    let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX).saturating_add(5);
+    let input = Input { tag, bytes, message };
+    take(state, steps, &input)?;
     settle(state, steps);
     Ok(match state.phase {
         Phase::Done => Progress::Done,
@@ -134,32 +128,88 @@ pub fn advance(
     })
 }
 
-/// Parse, Bind and Close: one message of one type answers them.
-fn only(state: &mut AnswerState, wanted: u8, tag: u8) -> Result<(), Violation> {
-    if state.phase != Phase::Start || tag != wanted {
-        return Err(out_of_turn(state, tag));
+/// A message of the answer proper.
+struct Input<'a> {
+    tag: u8,
+    /// Of the whole message.
+    bytes: u64,
+    message: M<'a>,
+}
+
+impl Input<'_> {
+    fn out_of_turn(&self, state: &AnswerState) -> Violation {
+        Violation::OutOfTurn {
+            tag: self.tag,
+            step: state.step,
+        }
     }
-    next_step(state);
-    Ok(())
+}
+
+/// Decodes a message in full.
+pub(crate) fn decode(tag: u8, body: &[u8]) -> Result<M<'_>, Violation> {
+    // Rows come by the million: no dispatch for them.
+    let decoded = match tag {
+        backend_tag::DATA_ROW => DataRow::decode(body).map(M::DataRow),
+        _ => decode_backend(&Frame { tag, body, raw: body }),
+    };
+    match decoded {
+        Ok(M::CommandComplete { tag: command }) if command.len() > COMMAND_TAG_BYTES => {
+            Err(Violation::Malformed { tag })
+        }
+        Ok(message) => Ok(message),
+        Err(WireError::UnknownTag(_)) => Err(Violation::NeverAllowed { tag }),
+        Err(_) => Err(Violation::Malformed { tag }),
+    }
+}
+
+fn take(state: &mut AnswerState, steps: &[Expect], input: &Input<'_>) -> Result<(), Violation> {
+    let step = steps.get(index(state.step));
+    let step = step.ok_or(Violation::AfterEnd { tag: input.tag })?;
+    let start = state.phase == Phase::Start;
+    match (step, &input.message) {
+        (Expect::Query(statements), _) => in_query(state, statements, input),
+        (
+            Expect::Execute {
+                shape,
+                max_rows,
+                described,
+            },
+            _,
+        ) => in_execute(state, *shape, *max_rows, *described, input),
+        (Expect::DescribeStatement, _) => in_describe(state, Phase::ParametersDescribed, input),
+        (Expect::DescribePortal, _) => in_describe(state, Phase::Start, input),
+        (Expect::Parse, M::ParseComplete)
+        | (Expect::Bind, M::BindComplete)
+        | (Expect::Close, M::CloseComplete)
+            if start =>
+        {
+            next_step(state);
+            Ok(())
+        }
+        (Expect::Sync, M::ReadyForQuery(_)) if start || state.phase == Phase::Failed => {
+            next_step(state);
+            Ok(())
+        }
+        // `settle` never stops at a Flush.
+        (Expect::Parse | Expect::Bind | Expect::Close | Expect::Flush | Expect::Sync, _) => {
+            Err(input.out_of_turn(state))
+        }
+    }
 }
 
 /// Describe: RowDescription or NoData, for a statement after ParameterDescription.
-fn in_describe(state: &mut AnswerState, ready: Phase, tag: u8, body: &[u8]) -> Result<(), Violation> {
-    match tag {
-        b't' if state.phase == Phase::Start && ready == Phase::ParametersDescribed => {
-            state.phase = Phase::ParametersDescribed;
+fn in_describe(state: &mut AnswerState, ready: Phase, input: &Input<'_>) -> Result<(), Violation> {
+    let columns = match &input.message {
+        M::ParameterDescription(_) if state.phase == Phase::Start && ready != Phase::Start => {
+            state.phase = ready;
+            return Ok(());
         }
-        b'T' if state.phase == ready => {
-            let columns = described_columns(body)?;
-            next_step(state);
-            state.columns = columns;
-        }
-        b'n' if state.phase == ready => {
-            next_step(state);
-            state.columns = 0;
-        }
-        _ => return Err(out_of_turn(state, tag)),
-    }
+        M::RowDescription(description) if state.phase == ready => description.len(),
+        M::NoData if state.phase == ready => 0,
+        _ => return Err(input.out_of_turn(state)),
+    };
+    next_step(state);
+    state.columns = columns;
     Ok(())
 }
 
@@ -169,29 +219,32 @@ fn in_execute(
     shape: StatementShape,
     max_rows: u32,
     described: bool,
-    tag: u8,
-    body: &[u8],
+    input: &Input<'_>,
 ) -> Result<(), Violation> {
-    match (tag, state.phase) {
-        (b'D', Phase::Start | Phase::Rows) if shape.rows => {
-            let known = described || state.phase == Phase::Rows;
-            let columns = take_row(state, known, body)?;
+    match (&input.message, state.phase) {
+        (M::DataRow(row), Phase::Start | Phase::Rows) if shape.rows => {
+            if !described && state.phase == Phase::Start {
+                // Nobody has told the number of columns; the first row does.
+                state.columns = row.len();
+            }
+            take_row(state, row, input)?;
             if max_rows != 0 && state.step_rows > u64::from(max_rows) {
                 return Err(Violation::ExecuteLimit { limit: max_rows });
             }
-            state.columns = columns;
             state.phase = Phase::Rows;
         }
-        (b's', Phase::Start | Phase::Rows) if shape.rows && max_rows != 0 => {
+        (M::PortalSuspended, Phase::Start | Phase::Rows) if shape.rows && max_rows != 0 => {
             // The database stops exactly at the limit, never before it.
             if state.step_rows != u64::from(max_rows) {
                 return Err(Violation::ExecuteLimit { limit: max_rows });
             }
-            end_execute(state);
+            end_execute(state, described);
         }
-        (b'I', Phase::Start) if shape == StatementShape::default() => end_execute(state),
-        (b'C', phase) if may_complete(phase, shape) => end_execute(state),
-        _ => in_copy(state, shape, tag, body)?,
+        (M::EmptyQueryResponse, Phase::Start) if shape == StatementShape::default() => {
+            end_execute(state, described);
+        }
+        (M::CommandComplete { .. }, phase) if may_complete(phase, shape) => end_execute(state, described),
+        _ => in_copy(state, shape, input)?,
     }
     Ok(())
 }
@@ -200,28 +253,27 @@ fn in_execute(
 fn in_query(
     state: &mut AnswerState,
     statements: &[StatementShape],
-    tag: u8,
-    body: &[u8],
+    input: &Input<'_>,
 ) -> Result<(), Violation> {
+    if state.phase == Phase::Failed {
+        return ready(state, input);
+    }
     let Some(shape) = statements.get(index(state.statement)).copied() else {
-        return after_statements(state, statements, tag);
+        return after_statements(state, statements, input);
     };
-    match (tag, state.phase) {
-        (b'Z', Phase::Failed) => next_step(state),
-        (b'T', Phase::Start) if shape.rows => {
-            state.columns = described_columns(body)?;
+    match (&input.message, state.phase) {
+        (M::RowDescription(description), Phase::Start) if shape.rows => {
+            state.columns = description.len();
             state.phase = Phase::Rows;
         }
-        (b'D', Phase::Rows) => {
-            take_row(state, true, body)?;
-        }
-        (b'C', phase) if may_complete(phase, shape) => {
+        (M::DataRow(row), Phase::Rows) => take_row(state, row, input)?,
+        (M::CommandComplete { .. }, phase) if may_complete(phase, shape) => {
             state.statement = state.statement.saturating_add(1);
             state.phase = Phase::Start;
             state.columns = 0;
             state.step_rows = 0;
         }
-        _ => in_copy(state, shape, tag, body)?,
+        _ => in_copy(state, shape, input)?,
     }
     Ok(())
 }
@@ -231,26 +283,41 @@ fn in_query(
 fn after_statements(
     state: &mut AnswerState,
     statements: &[StatementShape],
-    tag: u8,
+    input: &Input<'_>,
 ) -> Result<(), Violation> {
-    let empty_unanswered = statements.is_empty() && state.statement == 0;
-    match (tag, state.phase) {
-        (b'Z', Phase::Failed) => next_step(state),
-        (b'Z', Phase::Start) if !empty_unanswered => next_step(state),
-        (b'I', Phase::Start) if empty_unanswered => state.statement = 1,
-        _ => return Err(out_of_turn(state, tag)),
+    if statements.is_empty() && state.statement == 0 {
+        return match (&input.message, state.phase) {
+            (M::EmptyQueryResponse, Phase::Start) => {
+                state.statement = 1;
+                Ok(())
+            }
+            _ => Err(input.out_of_turn(state)),
+        };
     }
-    Ok(())
+    match state.phase {
+        Phase::Start => ready(state, input),
+        _ => Err(input.out_of_turn(state)),
+    }
+}
+
+fn ready(state: &mut AnswerState, input: &Input<'_>) -> Result<(), Violation> {
+    match &input.message {
+        M::ReadyForQuery(_) => {
+            next_step(state);
+            Ok(())
+        }
+        _ => Err(input.out_of_turn(state)),
+    }
 }
 
 /// COPY inside a simple Query or an Execute.
-fn in_copy(state: &mut AnswerState, shape: StatementShape, tag: u8, body: &[u8]) -> Result<(), Violation> {
-    match (tag, state.phase, shape.copy) {
-        (b'G', Phase::Start, Some(CopyDirection::In)) => state.phase = Phase::CopyIn,
-        (b'H', Phase::Start, Some(CopyDirection::Out)) => state.phase = Phase::CopyOut,
-        (b'd', Phase::CopyOut, Some(CopyDirection::Out)) => count_row(state, body),
-        (b'c', Phase::CopyOut, Some(CopyDirection::Out)) => state.phase = Phase::CopyOutDone,
-        _ => return Err(out_of_turn(state, tag)),
+fn in_copy(state: &mut AnswerState, shape: StatementShape, input: &Input<'_>) -> Result<(), Violation> {
+    match (&input.message, state.phase, shape.copy) {
+        (M::CopyInResponse(_), Phase::Start, Some(CopyDirection::In)) => state.phase = Phase::CopyIn,
+        (M::CopyOutResponse(_), Phase::Start, Some(CopyDirection::Out)) => state.phase = Phase::CopyOut,
+        (M::CopyData(_), Phase::CopyOut, Some(CopyDirection::Out)) => count_row(state, input),
+        (M::CopyDone, Phase::CopyOut, Some(CopyDirection::Out)) => state.phase = Phase::CopyOutDone,
+        _ => return Err(input.out_of_turn(state)),
     }
     Ok(())
 }
@@ -268,13 +335,14 @@ fn may_complete(phase: Phase, shape: StatementShape) -> bool {
 
 /// ErrorResponse. In a simple Query and at Sync it is followed by ReadyForQuery; after any other message
 /// the database skips to Sync.
-fn fail(state: &mut AnswerState, steps: &[Expect], body: &[u8]) -> Result<Progress, Violation> {
-    if crate::scrub::is_fatal(body)? {
+fn fail(state: &mut AnswerState, steps: &[Expect], fields: &Fields<'_>) -> Result<Progress, Violation> {
+    if matches!(fields.severity(), Some("FATAL" | "PANIC")) {
         state.phase = Phase::Done;
         return Ok(Progress::Ended);
     }
     if state.phase == Phase::Failed {
-        return Err(out_of_turn(state, b'E'));
+        let (tag, step) = (backend_tag::ERROR_RESPONSE, state.step);
+        return Err(Violation::OutOfTurn { tag, step });
     }
     state.columns = 0;
     state.step_rows = 0;
@@ -290,38 +358,31 @@ fn fail(state: &mut AnswerState, steps: &[Expect], body: &[u8]) -> Result<Progre
     })
 }
 
-/// Counts a DataRow after checking its shape; gives its number of columns.
-fn take_row(state: &mut AnswerState, known: bool, body: &[u8]) -> Result<u16, Violation> {
-    let found = row::columns(body).ok_or(Violation::Malformed { tag: b'D' })?;
-    if known && found != state.columns {
+fn take_row(state: &mut AnswerState, row: &DataRow<'_>, input: &Input<'_>) -> Result<(), Violation> {
+    if row.len() != state.columns {
         return Err(Violation::Columns {
             expected: state.columns,
-            found,
+            found: row.len(),
         });
     }
     state.step_rows = state.step_rows.saturating_add(1);
-    count_row(state, body);
-    Ok(found)
+    count_row(state, input);
+    Ok(())
 }
 
-/// Adds a DataRow or CopyData to the totals, with its type byte and length field. The database sends one
-/// CopyData for each row (and one for a header line or a binary trailer), so both count as a row.
-fn count_row(state: &mut AnswerState, body: &[u8]) {
-    let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX).saturating_add(5);
+/// Adds a DataRow or CopyData to the totals. The database sends one CopyData for each row (and one for a
+/// header line or a binary trailer), so both count as a row.
+fn count_row(state: &mut AnswerState, input: &Input<'_>) {
     state.rows = state.rows.saturating_add(1);
-    state.bytes = state.bytes.saturating_add(bytes);
+    state.bytes = state.bytes.saturating_add(input.bytes);
 }
 
-fn described_columns(body: &[u8]) -> Result<u16, Violation> {
-    let count = body.first_chunk::<2>().map(|count| u16::from_be_bytes(*count));
-    count
-        .filter(|count| *count <= i16::MAX.unsigned_abs())
-        .ok_or(Violation::Malformed { tag: b'T' })
-}
-
-fn end_execute(state: &mut AnswerState) {
+/// A described portal may be executed again, so its number of columns stays.
+fn end_execute(state: &mut AnswerState, described: bool) {
     next_step(state);
-    state.columns = 0;
+    if !described {
+        state.columns = 0;
+    }
 }
 
 fn next_step(state: &mut AnswerState) {
@@ -329,13 +390,6 @@ fn next_step(state: &mut AnswerState) {
     state.statement = 0;
     state.phase = Phase::Start;
     state.step_rows = 0;
-}
-
-fn out_of_turn(state: &AnswerState, tag: u8) -> Violation {
-    Violation::OutOfTurn {
-        tag,
-        step: state.step,
-    }
 }
 
 /// A step number as an index; one that does not fit is past the end of every list.

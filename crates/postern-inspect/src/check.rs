@@ -1,8 +1,10 @@
 //! Checks a whole part of an answer.
 
+use crate::advance::{self, Progress, is_complete, settle};
 use crate::scrub::{self, Scrubbed};
-use crate::{Progress, Violation, advance, is_complete, settle};
+use crate::{Violation, settings};
 use postern_types::{AnswerState, Contract, Phase};
+use postern_wire::{BackendMessage, backend_tag};
 
 /// A part that may go on to the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,15 +54,11 @@ pub fn check_part(
     settle(&mut state, steps);
     let mut rest = payload;
     while !rest.is_empty() {
-        let (message, after) = split_message(rest)?;
+        let (tag, body, after) = split_message(rest)?;
         if hang_up {
-            return Err(Violation::AfterEnd { tag: message.tag });
+            return Err(Violation::AfterEnd { tag });
         }
-        match advance(&mut state, steps, message.tag, message.body)? {
-            Progress::Aside => aside(contract, &message)?,
-            Progress::Ended => hang_up = true,
-            Progress::More | Progress::CopyIn | Progress::Done | Progress::Skipping => {}
-        }
+        hang_up = advance::advance(&mut state, steps, tag, body)? == Progress::Ended;
         if state.phase != Phase::Skipping {
             (rows, bytes) = (state.rows, state.bytes);
         }
@@ -70,15 +68,15 @@ pub fn check_part(
         if bytes > max_bytes {
             return Err(Violation::Bytes { limit: max_bytes });
         }
-        match message.tag {
-            b'1' => parsed = parsed.saturating_add(1),
-            b'D' | b'd' => {}
-            tag => copy.pass(
-                scrub::scrub(contract.error_detail, tag, message.body)?,
-                rest,
-                after,
-                out,
-            ),
+        match tag {
+            backend_tag::PARSE_COMPLETE => parsed = parsed.saturating_add(1),
+            backend_tag::ERROR_RESPONSE
+            | backend_tag::NOTICE_RESPONSE
+            | backend_tag::PARAMETER_STATUS
+            | backend_tag::NOTIFICATION_RESPONSE => {
+                copy.pass(judge(contract, tag, body)?, rest, after, out);
+            }
+            _ => {}
         }
         rest = after;
     }
@@ -103,45 +101,42 @@ pub fn check_unsolicited(contract: &Contract, payload: &[u8], out: &mut Vec<u8>)
     let mut copy = Copy::new(payload);
     let mut rest = payload;
     while !rest.is_empty() {
-        let (message, after) = split_message(rest)?;
-        if !matches!(message.tag, b'N' | b'S' | b'A') {
-            return Err(Violation::NeverAllowed { tag: message.tag });
+        let (tag, body, after) = split_message(rest)?;
+        match tag {
+            backend_tag::NOTICE_RESPONSE
+            | backend_tag::PARAMETER_STATUS
+            | backend_tag::NOTIFICATION_RESPONSE => {
+                copy.pass(judge(contract, tag, body)?, rest, after, out);
+            }
+            _ => return Err(Violation::NeverAllowed { tag }),
         }
-        aside(contract, &message)?;
-        copy.pass(
-            scrub::scrub(contract.error_detail, message.tag, message.body)?,
-            rest,
-            after,
-            out,
-        );
         rest = after;
     }
     Ok(copy.finish(out))
 }
 
-struct Message<'a> {
-    tag: u8,
-    body: &'a [u8],
-}
-
-/// The first message of `payload` and what follows it. The length field counts itself (manual, "Message
-/// Formats").
-fn split_message(payload: &[u8]) -> Result<(Message<'_>, &[u8]), Violation> {
+/// Type byte and body of the first message of `payload`, and what follows it. The length field counts itself
+/// (manual, "Message Formats").
+fn split_message(payload: &[u8]) -> Result<(u8, &[u8], &[u8]), Violation> {
     let ([tag, length @ ..], rest) = payload.split_first_chunk::<5>().ok_or(Violation::Cut)?;
-    let length = u32::from_be_bytes(*length)
-        .checked_sub(4)
-        .ok_or(Violation::Malformed { tag: *tag })?;
+    let length = u32::from_be_bytes(*length).checked_sub(4);
+    let length = length.ok_or(Violation::Malformed { tag: *tag })?;
     let length = usize::try_from(length).map_err(|_| Violation::Cut)?;
     let (body, rest) = rest.split_at_checked(length).ok_or(Violation::Cut)?;
-    Ok((Message { tag: *tag, body }, rest))
+    Ok((*tag, body, rest))
 }
 
-/// What holds for a message that is no progress, besides its form.
-fn aside(contract: &Contract, message: &Message<'_>) -> Result<(), Violation> {
-    if message.tag == b'A' && !contract.notifications {
-        return Err(Violation::Notification);
+/// Judges an error, notice, setting or notification by what it says.
+fn judge(contract: &Contract, tag: u8, body: &[u8]) -> Result<Scrubbed, Violation> {
+    let message = advance::decode(tag, body)?;
+    match &message {
+        BackendMessage::NotificationResponse { .. } if !contract.notifications => {
+            return Err(Violation::Notification);
+        }
+        BackendMessage::ParameterStatus { name, value } => settings::check_pinned(name, value)?,
+        _ => {}
     }
-    Ok(())
+    Ok(scrub::scrub(contract.error_detail, &message))
 }
 
 /// Copies a payload to the output only once something in it has to change.

@@ -24,13 +24,18 @@
 mod advance;
 mod check;
 mod digest;
-mod row;
+mod expect;
 mod scrub;
+mod settings;
 mod violation;
 
 pub use advance::{Progress, SKIPPING, advance, is_complete, next_start, settle};
 pub use check::{Checked, check_part, check_unsolicited};
 pub use digest::digest;
+pub use expect::{Expectations, NotAnExchange};
 pub use violation::Violation;
 
 pub use postern_types::{AnswerState, Contract, Expect, Phase, StateDigest, StatementShape};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,6 @@
+//! Tests of the state machine, against an oracle that is written as a grammar.
+
+mod accepted;
+mod message;
+mod oracle;
+mod refused;
