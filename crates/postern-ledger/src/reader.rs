@@ -1,0 +1,136 @@
+//! Lines of a ledger, with bounded memory.
+
+use crate::files;
+use crate::line::MAX_LINE_BYTES;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+/// What came next in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// A whole line; its end is taken off.
+    Line,
+    /// A line longer than any record. It is skipped up to its end.
+    TooLong,
+    /// Bytes without a line end at the end of the file, this many.
+    Torn(u64),
+    /// Nothing.
+    End,
+}
+
+/// Reads one line into `line`, which is cleared first.
+pub(crate) fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Next> {
+    line.clear();
+    let limit = MAX_LINE_BYTES as u64;
+    let read = reader.by_ref().take(limit).read_until(b'\n', line)? as u64;
+    if read == 0 {
+        return Ok(Next::End);
+    }
+    if line.pop_if(|last| *last == b'\n').is_some() {
+        return Ok(Next::Line);
+    }
+    if read < limit {
+        return Ok(Next::Torn(read));
+    }
+    // `skip_until` keeps nothing.
+    let skipped = reader.skip_until(b'\n')? as u64;
+    if skipped == 0 {
+        return Ok(Next::Torn(read));
+    }
+    Ok(Next::TooLong)
+}
+
+/// Follows a ledger as it grows, file after file, line by line, without judging what it reads.
+#[derive(Debug)]
+pub struct TailReader {
+    directory: PathBuf,
+    first: u64,
+    file: Option<BufReader<File>>,
+    /// Bytes of the current file that were given out.
+    position: u64,
+    line: Vec<u8>,
+}
+
+impl TailReader {
+    /// Begins at the first record of the `files` newest files of the ledger in `directory`.
+    ///
+    /// # Errors
+    /// When the directory can't be read.
+    pub fn open(directory: &Path, files: usize) -> io::Result<TailReader> {
+        let all = files::list(directory)?;
+        let first = all.iter().rev().take(files).last().map_or(1, |file| file.first);
+        Ok(TailReader {
+            directory: directory.to_owned(),
+            first,
+            file: None,
+            position: 0,
+            line: Vec::new(),
+        })
+    }
+
+    /// The next whole line, without its end; `None` when there is none yet. Lines longer than
+    /// [`MAX_LINE_BYTES`] are left out.
+    ///
+    /// # Errors
+    /// When a file can't be read.
+    pub fn next_line(&mut self) -> io::Result<Option<&[u8]>> {
+        loop {
+            if self.file.is_none() && !self.open_file()? {
+                return Ok(None);
+            }
+            let Some(file) = &mut self.file else {
+                return Ok(None);
+            };
+            let next = next_line(file, &mut self.line)?;
+            match next {
+                Next::Line => {
+                    self.position = self.position.saturating_add(self.line.len() as u64 + 1);
+                    return Ok(Some(&self.line));
+                }
+                Next::TooLong => self.position = file.stream_position()?,
+                Next::Torn(_) | Next::End => {
+                    file.seek(SeekFrom::Start(self.position))?;
+                    if !self.move_on(next)? {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    fn open_file(&mut self) -> io::Result<bool> {
+        match File::open(self.directory.join(files::file_name(self.first))) {
+            Ok(file) => {
+                self.file = Some(BufReader::with_capacity(128 * 1024, file));
+                self.position = 0;
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Goes to the next file if there is one and the current one has ended.
+    fn move_on(&mut self, next: Next) -> io::Result<bool> {
+        if next != Next::End {
+            return Ok(false);
+        }
+        let newer = files::list(&self.directory)?
+            .into_iter()
+            .find(|file| file.first > self.first);
+        let Some(newer) = newer else {
+            return Ok(false);
+        };
+        // The writer may have added to this file between our end of file and its rotation: look again.
+        let Some(file) = &mut self.file else {
+            return Ok(false);
+        };
+        if !file.fill_buf()?.is_empty() {
+            return Ok(true);
+        }
+        self.first = newer.first;
+        self.file = None;
+        Ok(true)
+    }
+}

@@ -1,0 +1,218 @@
+//! What a record may say. Every field is of a type that can't hold a row, a parameter, a statement text or a
+//! secret; the two names (actor and tenant) are cut to [`NAME_BYTES`].
+
+use postern_types::{InstanceId, SessionId, SqlState};
+use sha2::{Digest, Sha256};
+use std::net::IpAddr;
+
+/// Longest part of a name that is recorded, in bytes. PostgreSQL's own names have at most 63.
+pub(crate) const NAME_BYTES: usize = 128;
+/// Most statements of one exchange whose digests are recorded; `Details::statements` has the true count.
+pub(crate) const RESOURCES: usize = 64;
+
+/// What happened. The same names in all four ledgers, so that they can be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// One step of signing in was decided (Query Validator) or carried.
+    SignIn,
+    /// A session began.
+    SessionOpen,
+    /// A session ended.
+    SessionClose,
+    /// An exchange is about to be handed on (all stages, exactly one record each; a validator that is
+    /// handed the same exchange again may repeat it, the Backend never does). The Frontend writes it before
+    /// publishing, the Backend before running, the Response Validator before the first part of the answer.
+    Exchange,
+    /// The totals of an exchange whose answer had several parts (Backend, Response Validator).
+    ExchangeEnd,
+    /// The last part of the answer was written to the client (Frontend).
+    ExchangeAnswered,
+    /// The exchange will never be answered in full, and the client was told so if it was still there
+    /// (Frontend).
+    ExchangeLost,
+    /// The client asked for a running exchange to be cancelled.
+    ExchangeCancel,
+    /// The stage started; `Details::instance` is its run. Written by [`crate::Ledger::open`].
+    StageStart,
+    /// The stage stopped cleanly. Written by [`crate::Ledger::close`].
+    StageStop,
+    /// An envelope or a batch was refused; `Details::reason` says why.
+    EnvelopeRefused,
+    /// A policy was loaded; the resource is its digest.
+    PolicyLoaded,
+    /// A torn last line was cut off at start; `Details::bytes` of it. Written by [`crate::Ledger::open`].
+    LedgerRecovered,
+}
+
+impl Event {
+    /// All events.
+    pub const ALL: [Event; 13] = [
+        Event::SignIn,
+        Event::SessionOpen,
+        Event::SessionClose,
+        Event::Exchange,
+        Event::ExchangeEnd,
+        Event::ExchangeAnswered,
+        Event::ExchangeLost,
+        Event::ExchangeCancel,
+        Event::StageStart,
+        Event::StageStop,
+        Event::EnvelopeRefused,
+        Event::PolicyLoaded,
+        Event::LedgerRecovered,
+    ];
+
+    /// The name in the ledger.
+    pub fn name(self) -> &'static str {
+        match self {
+            Event::SignIn => "signin",
+            Event::SessionOpen => "session.open",
+            Event::SessionClose => "session.close",
+            Event::Exchange => "exchange",
+            Event::ExchangeEnd => "exchange.end",
+            Event::ExchangeAnswered => "exchange.answered",
+            Event::ExchangeLost => "exchange.lost",
+            Event::ExchangeCancel => "exchange.cancel",
+            Event::StageStart => "stage.start",
+            Event::StageStop => "stage.stop",
+            Event::EnvelopeRefused => "envelope.refused",
+            Event::PolicyLoaded => "policy.loaded",
+            Event::LedgerRecovered => "ledger.recovered",
+        }
+    }
+
+    /// The event of this name.
+    pub fn from_name(name: &str) -> Option<Event> {
+        Event::ALL.into_iter().find(|event| event.name() == name)
+    }
+}
+
+/// How much a record matters to a person.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Level {
+    /// As it should be.
+    #[default]
+    Info,
+    /// Refused, or worth a look.
+    Warn,
+    /// An invariant is broken or somebody is attacking.
+    Alert,
+}
+
+impl Level {
+    /// The name in the ledger.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Info => "info",
+            Level::Warn => "warn",
+            Level::Alert => "alert",
+        }
+    }
+}
+
+/// How it ended, as far as this stage can tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Outcome {
+    /// Let through.
+    #[default]
+    Allowed,
+    /// Refused by this stage. A Frontend that refuses an exchange does not publish it.
+    Refused,
+    /// Let through, and failed further on.
+    Failed,
+}
+
+impl Outcome {
+    /// The name in the ledger.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Allowed => "allowed",
+            Outcome::Refused => "refused",
+            Outcome::Failed => "failed",
+        }
+    }
+}
+
+/// Identity of a statement: the SHA-256 of its text. The text itself is never recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StatementDigest(pub [u8; 32]);
+
+impl StatementDigest {
+    /// The digest of this text.
+    pub fn of(text: &str) -> StatementDigest {
+        StatementDigest(Sha256::digest(text.as_bytes()).into())
+    }
+}
+
+/// Numbers and names that go with a record. `None` is left out of the line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Details {
+    /// SQLSTATE that the client was given.
+    pub sqlstate: Option<SqlState>,
+    /// Why, as a fixed name from the code.
+    pub reason: Option<&'static str>,
+    /// Number quoted to the client, by which an operator finds the record.
+    pub reference: Option<u64>,
+    /// Rows of the answer.
+    pub rows: Option<u64>,
+    /// Bytes of the payload.
+    pub bytes: Option<u64>,
+    /// PostgreSQL messages of the payload.
+    pub messages: Option<u64>,
+    /// SQL statements of the exchange.
+    pub statements: Option<u64>,
+    /// Parts of the answer.
+    pub parts: Option<u64>,
+    /// Time taken, in microseconds.
+    pub duration_us: Option<u64>,
+    /// A run of a stage: the own one at `stage.start`, the sender's otherwise.
+    pub instance: Option<InstanceId>,
+    /// Address of the client.
+    pub client: Option<IpAddr>,
+}
+
+/// One record. Made as `Record { session: Some(id), ..Record::new(now_ms, Event::Exchange) }`.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// How much it matters.
+    pub level: Level,
+    /// What happened.
+    pub event: Event,
+    /// In which session.
+    pub session: Option<SessionId>,
+    /// In which exchange of the session.
+    pub exchange: Option<u64>,
+    /// Name of the user that signed in.
+    pub actor: Option<&'a str>,
+    /// The user's tenant.
+    pub tenant: Option<&'a str>,
+    /// What was attempted, as a fixed name from the code, such as `select`.
+    pub action: Option<&'static str>,
+    /// The statements it was attempted with; see [`StatementDigest`]. At most 64 are recorded.
+    pub resource: &'a [StatementDigest],
+    /// How it ended.
+    pub result: Outcome,
+    /// Numbers and names that go with it.
+    pub details: Details,
+}
+
+impl Record<'_> {
+    /// A record of this event with nothing else said.
+    pub fn new(time_ms: u64, event: Event) -> Self {
+        Record {
+            time_ms,
+            level: Level::default(),
+            event,
+            session: None,
+            exchange: None,
+            actor: None,
+            tenant: None,
+            action: None,
+            resource: &[],
+            result: Outcome::default(),
+            details: Details::default(),
+        }
+    }
+}

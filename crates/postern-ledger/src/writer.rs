@@ -1,0 +1,265 @@
+//! Writing: records are collected in memory and committed with one write.
+
+use crate::chain::Link;
+use crate::files;
+use crate::line;
+use crate::record::{Details, Event, Level, Record};
+use crate::recover;
+use postern_types::{InstanceId, Stage};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Size in bytes after which a new file begins.
+pub const ROTATE_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Room kept for the next commit's records, in bytes, so that the buffer is not freed and grown every time
+/// nor kept at the size of the largest burst.
+const KEPT_BUFFER_BYTES: usize = 1024 * 1024;
+
+/// Why a ledger can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The file system refuses.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Of which file or directory.
+        path: PathBuf,
+        /// What it says.
+        source: io::Error,
+    },
+    /// Another process has it open for writing.
+    #[error("{}: another process writes this ledger", path.display())]
+    InUse {
+        /// The ledger's directory.
+        path: PathBuf,
+    },
+    /// It is not as a clean stop or a killed process leaves it. `postern audit verify` tells more.
+    #[error("{}, line {line}: {reason}; the ledger is not continued", path.display())]
+    Inconsistent {
+        /// Of which file or directory.
+        path: PathBuf,
+        /// Line in the file, from 1; 0 for the whole.
+        line: u64,
+        /// What is wrong.
+        reason: &'static str,
+    },
+}
+
+impl LedgerError {
+    pub(crate) fn io(path: &Path, source: io::Error) -> LedgerError {
+        LedgerError::Io {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// A stage's own ledger, open for writing.
+#[derive(Debug)]
+pub struct Ledger {
+    directory: PathBuf,
+    stage: Stage,
+    rotate_bytes: u64,
+    /// The head, locked for as long as the ledger is open.
+    head: File,
+    /// The head on disk is behind `committed`.
+    head_stale: bool,
+    file: Option<File>,
+    /// Bytes of committed lines in `file`. Writes go to this offset, so that a failed one is overwritten.
+    length: u64,
+    committed: Link,
+    /// The last record in `pending`, or `committed`.
+    last: Link,
+    pending: Vec<u8>,
+}
+
+impl Ledger {
+    /// Opens or creates the ledger in `directory` and records `stage.start` with this run's instance. A torn
+    /// last line that a killed process left is cut off and recorded as `ledger.recovered`.
+    ///
+    /// # Errors
+    /// When the directory can't be used, another process has it open, or it is in any other way not as it
+    /// was left: then nothing is changed.
+    pub fn open(
+        directory: &Path,
+        stage: Stage,
+        instance: InstanceId,
+        now_ms: u64,
+    ) -> Result<Ledger, LedgerError> {
+        Ledger::open_with(directory, stage, instance, now_ms, ROTATE_BYTES)
+    }
+
+    /// [`Ledger::open`] with another file size than [`ROTATE_BYTES`].
+    ///
+    /// # Errors
+    /// See [`Ledger::open`].
+    pub fn open_with(
+        directory: &Path,
+        stage: Stage,
+        instance: InstanceId,
+        now_ms: u64,
+        rotate_bytes: u64,
+    ) -> Result<Ledger, LedgerError> {
+        let io = |error| LedgerError::io(directory, error);
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(io)?;
+        let head = lock_head(directory)?;
+        let place = recover::find_place(directory)?;
+        let file = match &place.file {
+            Some(found) => Some(OpenOptions::new().write(true).open(&found.path).map_err(io)?),
+            None => None,
+        };
+        if let (Some(file), 1..) = (&file, place.torn) {
+            file.set_len(place.length).map_err(io)?;
+        }
+        let mut ledger = Ledger {
+            directory: directory.to_owned(),
+            stage,
+            rotate_bytes,
+            head,
+            head_stale: true,
+            file,
+            length: place.length,
+            committed: place.link,
+            last: place.link,
+            pending: Vec::new(),
+        };
+        ledger.append_opening(instance, now_ms, place.torn);
+        ledger.commit().map_err(io)?;
+        Ok(ledger)
+    }
+
+    fn append_opening(&mut self, instance: InstanceId, now_ms: u64, torn: u64) {
+        if torn > 0 {
+            let details = Details {
+                bytes: Some(torn),
+                reason: Some("torn-line"),
+                ..Details::default()
+            };
+            self.append(&Record {
+                level: Level::Warn,
+                details,
+                ..Record::new(now_ms, Event::LedgerRecovered)
+            });
+        }
+        let details = Details {
+            instance: Some(instance),
+            ..Details::default()
+        };
+        self.append(&Record {
+            details,
+            ..Record::new(now_ms, Event::StageStart)
+        });
+    }
+
+    /// The stage whose ledger it is.
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// Collects a record in memory. Nothing it stands for may be handed on before [`Ledger::commit`] has
+    /// succeeded.
+    pub fn append(&mut self, record: &Record<'_>) {
+        self.last = line::write(record, self.stage, &self.last, &mut self.pending);
+    }
+
+    /// Bytes collected since the last commit.
+    pub fn pending_bytes(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Writes what was collected with one write, then the head with another. Does nothing when there is
+    /// nothing to write. When it has returned, the records survive the death of the process.
+    ///
+    /// # Errors
+    /// When the file system refuses, for instance because the disk is full. The records are kept, and a
+    /// later commit writes them; until one succeeds the caller must hand nothing on.
+    pub fn commit(&mut self) -> io::Result<()> {
+        if !self.pending.is_empty() {
+            self.write_pending()?;
+        }
+        if self.head_stale {
+            files::write_head(&self.head, &self.committed)?;
+            self.head_stale = false;
+        }
+        Ok(())
+    }
+
+    fn write_pending(&mut self) -> io::Result<()> {
+        let full =
+            self.length > 0 && self.length.saturating_add(self.pending.len() as u64) > self.rotate_bytes;
+        let file = match self.file.take() {
+            Some(file) if !full => self.file.insert(file),
+            old => {
+                // On failure the old file is still the one to write to.
+                let first = self.committed.number.saturating_add(1);
+                match create_file(&self.directory, first) {
+                    Ok(new) => {
+                        self.length = 0;
+                        self.file.insert(new)
+                    }
+                    Err(error) => {
+                        self.file = old;
+                        return Err(error);
+                    }
+                }
+            }
+        };
+        file.write_all_at(&self.pending, self.length)?;
+        self.length = self.length.saturating_add(self.pending.len() as u64);
+        self.committed = self.last;
+        self.head_stale = true;
+        self.pending.clear();
+        self.pending.shrink_to(KEPT_BUFFER_BYTES);
+        Ok(())
+    }
+
+    /// Records `stage.stop`, commits, and forces everything to the disk.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn close(mut self, now_ms: u64) -> io::Result<()> {
+        self.append(&Record::new(now_ms, Event::StageStop));
+        self.commit()?;
+        if let Some(file) = &self.file {
+            file.sync_data()?;
+        }
+        self.head.sync_data()
+    }
+}
+
+/// Opens the head, made if it is missing, and locks it against other writers.
+fn lock_head(directory: &Path) -> Result<File, LedgerError> {
+    let path = files::head_path(directory);
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600);
+    let head = options
+        .open(&path)
+        .map_err(|error| LedgerError::io(&path, error))?;
+    match head.try_lock() {
+        Ok(()) => Ok(head),
+        Err(TryLockError::WouldBlock) => Err(LedgerError::InUse {
+            path: directory.to_owned(),
+        }),
+        Err(TryLockError::Error(error)) => Err(LedgerError::io(&path, error)),
+    }
+}
+
+fn create_file(directory: &Path, first: u64) -> io::Result<File> {
+    let path = directory.join(files::file_name(first));
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+}
