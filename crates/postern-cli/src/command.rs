@@ -1,0 +1,349 @@
+//! The command line of `postern`.
+
+use crate::database_url::DatabaseUrl;
+use crate::directory::RingDirectory;
+use crate::init::{DEFAULT_LISTEN, DEFAULT_NATS_PORT, InitOptions, init};
+use crate::ring_config::{Storage, Topology};
+use crate::status::Status;
+use crate::supervise::{UpOptions, up};
+use crate::tether::{self, DeathSignal};
+use crate::users::{self, User, UsersFile};
+use crate::{audit, terminal};
+use anyhow::{Context as _, bail};
+use clap::{Args, Parser, Subcommand};
+use serde_json::json;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A guarded gate in front of PostgreSQL.
+#[derive(Debug, Parser)]
+#[command(
+    name = "postern",
+    version,
+    after_help = "Examples:
+  postern init ring --database postgres://postern:secret@127.0.0.1/shop
+  POSTERN_PASSWORD=app postern user add app --roles app --dir ring
+  postern up ring
+  psql 'postgres://app@127.0.0.1:6432/shop'
+  postern audit verify ring
+
+Exit codes: 0 done, 1 failed, 2 the command line is not understood, 3 `status`: the ring is not up."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(Init),
+    Up(Up),
+    Status(StatusArgs),
+    #[command(subcommand)]
+    User(UserCommand),
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    #[command(hide = true)]
+    Tether(Tether),
+}
+
+/// Make the directory of a new ring: keys, certificate, configuration, first policy.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  postern init ring --database postgres://postern:secret@127.0.0.1/shop?sslmode=require
+
+The login role of the URL should own nothing; make it a NOINHERIT member of the roles that the policy names.")]
+struct Init {
+    /// Directory to make; must not exist, or be empty.
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// The database behind the ring: postgres://USER:PASSWORD@HOST:PORT/DATABASE.
+    #[arg(long, value_name = "URL", env = "POSTERN_DATABASE", hide_env_values = true)]
+    database: DatabaseUrl,
+    /// Shape of the ring.
+    #[arg(long, value_enum, default_value = "full")]
+    topology: Topology,
+    /// Where clients connect.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = DEFAULT_LISTEN)]
+    listen: String,
+    /// Port of the first NATS server; the other three follow.
+    #[arg(long, value_name = "PORT", default_value_t = DEFAULT_NATS_PORT)]
+    nats_port_base: u16,
+    /// Where messages in flight are kept.
+    #[arg(long, value_enum, default_value = "file")]
+    storage: Storage,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Run a whole ring on this machine until Ctrl-C.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  postern up ring --ready-file /run/postern.ready
+
+nats-server is taken from postern.toml, then $POSTERN_NATS_SERVER, then the PATH; the stages from beside this program.")]
+struct Up {
+    /// The ring's directory.
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Listen here instead of where frontend.toml says.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// Make this file when a client can connect.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// Show everything that the NATS servers log.
+    #[arg(long)]
+    verbose: bool,
+}
+
+/// Show what runs.
+#[derive(Debug, Args)]
+struct StatusArgs {
+    /// The ring's directory.
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Say who may sign in.
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    Add(UserAdd),
+    List(UserList),
+    Remove(UserRemove),
+}
+
+/// Add a user, or change one. The password comes from the terminal or from POSTERN_PASSWORD.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  postern user add alice --roles app --tenant 7 --dir ring
+  postern user add alice --roles app --dir ring --verifier \"$(psql -Atc \"select rolpassword from pg_authid where rolname='alice'\")\"
+
+A ring that is up takes users from users.toml when its Query Validator starts.")]
+struct UserAdd {
+    /// Name to sign in with.
+    name: String,
+    /// Roles of the policy, separated by commas.
+    #[arg(long, value_delimiter = ',', required = true)]
+    roles: Vec<String>,
+    /// The tenant whose rows the user sees.
+    #[arg(long)]
+    tenant: Option<String>,
+    /// The ring's directory.
+    #[arg(long = "dir", value_name = "DIR")]
+    directory: PathBuf,
+    /// Take over a verifier that PostgreSQL made, instead of a password.
+    #[arg(long, value_name = "SCRAM-SHA-256$…")]
+    verifier: Option<String>,
+    /// Change the user if there is one of that name.
+    #[arg(long)]
+    replace: bool,
+}
+
+/// List the users with roles and tenants.
+#[derive(Debug, Args)]
+struct UserList {
+    /// The ring's directory.
+    #[arg(long = "dir", value_name = "DIR")]
+    directory: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Remove a user.
+#[derive(Debug, Args)]
+struct UserRemove {
+    /// Name of the user.
+    name: String,
+    /// The ring's directory.
+    #[arg(long = "dir", value_name = "DIR")]
+    directory: PathBuf,
+}
+
+/// Check and read the ledgers of the four stages.
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    Verify(audit::VerifyArgs),
+    Tail(audit::TailArgs),
+}
+
+/// Become a command that ends when its parent does.
+#[derive(Debug, Args)]
+struct Tether {
+    /// Process whose end ends the command.
+    #[arg(long)]
+    parent: u32,
+    /// What the kernel sends then.
+    #[arg(long, value_enum, default_value = "kill")]
+    signal: DeathSignal,
+    #[arg(last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// A sentence for the person at the terminal.
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Init(args) => run_init(args),
+        Command::Up(args) => run_up(args),
+        Command::Status(args) => run_status(&args),
+        Command::User(UserCommand::Add(args)) => run_user_add(args),
+        Command::User(UserCommand::List(args)) => run_user_list(&args),
+        Command::User(UserCommand::Remove(args)) => run_user_remove(&args),
+        Command::Audit(AuditCommand::Verify(args)) => audit::verify(&args),
+        Command::Audit(AuditCommand::Tail(args)) => audit::tail(&args),
+        Command::Tether(args) => {
+            tether::become_command(args.parent, args.signal, &args.command)?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn run_init(args: Init) -> anyhow::Result<ExitCode> {
+    let port = |n: u16| {
+        args.nats_port_base
+            .checked_add(n)
+            .context("the NATS ports must be below 65536")
+    };
+    let options = InitOptions {
+        directory: args.directory.clone(),
+        database: args.database,
+        topology: args.topology,
+        listen: args.listen.clone(),
+        nats_ports: [port(0)?, port(1)?, port(2)?, port(3)?],
+        storage: args.storage,
+    };
+    let ring = init(&options)?;
+    let shown = args.directory.display();
+    if args.json {
+        println!("{}", json!({ "directory": ring.path(), "listen": args.listen }));
+    } else {
+        println!(
+            "Made a ring in {shown}. Next:
+  edit {shown}/policy/policy.yaml               what may run
+  postern user add NAME --roles app --dir {shown}
+  postern up {shown}"
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_up(args: Up) -> anyhow::Result<ExitCode> {
+    let options = UpOptions {
+        ring: RingDirectory::new(&args.directory),
+        listen: args.listen,
+        ready_file: args.ready_file,
+        verbose: args.verbose,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let stop = until_told_to_stop()?;
+        up(options, stop).await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Completes on Ctrl-C, SIGTERM or when the terminal goes away.
+fn until_told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
+    })
+}
+
+fn run_status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
+    const NOT_UP: u8 = 3;
+    let status = Status::read(&RingDirectory::new(&args.directory))?;
+    if args.json {
+        println!("{}", json!({ "up": status.is_some(), "status": status }));
+    } else if let Some(status) = &status {
+        println!(
+            "{} on {}, run by process {}",
+            if status.ready { "ready" } else { "starting" },
+            status.listen,
+            status.supervisor_pid
+        );
+        for (name, part) in &status.parts {
+            let pid = part.pid.map_or_else(|| "down".to_owned(), |pid| pid.to_string());
+            println!("  {name:<20} {pid:>8}   restarts: {}", part.restarts);
+        }
+    } else {
+        println!("not up");
+    }
+    Ok(if status.is_some() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(NOT_UP)
+    })
+}
+
+fn run_user_add(args: UserAdd) -> anyhow::Result<ExitCode> {
+    users::check_name(&args.name)?;
+    let ring = RingDirectory::new(&args.directory);
+    let mut file = UsersFile::open(&ring.users_file())?;
+    if file.users.users.contains_key(&args.name) && !args.replace {
+        bail!("there is a user {} already; --replace changes it", args.name);
+    }
+    let verifier = match (args.verifier, std::env::var("POSTERN_PASSWORD")) {
+        (Some(verifier), _) => users::imported_verifier(&verifier)?,
+        (None, Ok(password)) => users::verifier_of(&password)?,
+        (None, Err(_)) => users::verifier_of(&terminal::new_password(&args.name)?)?,
+    };
+    let user = User {
+        verifier,
+        roles: args.roles,
+        tenant: args.tenant,
+    };
+    file.users.users.insert(args.name.clone(), user);
+    file.save()?;
+    println!("{} may sign in.", args.name);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_user_list(args: &UserList) -> anyhow::Result<ExitCode> {
+    let users = users::read(&RingDirectory::new(&args.directory).users_file())?.users;
+    if args.json {
+        let list: Vec<_> = users
+            .iter()
+            .map(|(name, user)| json!({ "name": name, "roles": user.roles, "tenant": user.tenant }))
+            .collect();
+        println!("{}", json!({ "users": list }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (name, user) in &users {
+        let tenant = user
+            .tenant
+            .as_ref()
+            .map(|tenant| format!("   tenant {tenant}"))
+            .unwrap_or_default();
+        println!("{name:<24} {}{tenant}", user.roles.join(","));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_user_remove(args: &UserRemove) -> anyhow::Result<ExitCode> {
+    let mut file = UsersFile::open(&RingDirectory::new(&args.directory).users_file())?;
+    if file.users.users.remove(&args.name).is_none() {
+        bail!("there is no user {}", args.name);
+    }
+    file.save()?;
+    println!("{} may not sign in any more.", args.name);
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,97 @@
+//! Where things are in a ring's directory. One place, so that `init`, `up` and the tests can't disagree.
+
+use crate::hop::Hop;
+use crate::ring_config::RingConfig;
+use postern_types::Stage;
+use std::path::{Path, PathBuf};
+
+/// A ring's directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RingDirectory(PathBuf);
+
+impl RingDirectory {
+    /// The directory at `path`, which need not exist yet. A relative path is taken from the current
+    /// directory now, so that it holds for child processes that run elsewhere.
+    pub fn new(path: impl AsRef<Path>) -> RingDirectory {
+        let path = path.as_ref();
+        RingDirectory(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A path inside, from its relative form in a configuration file.
+    pub fn join(&self, relative: impl AsRef<Path>) -> PathBuf {
+        self.0.join(relative)
+    }
+
+    /// `postern.toml`.
+    pub fn ring_config_file(&self) -> PathBuf {
+        self.join("postern.toml")
+    }
+
+    /// Reads `postern.toml`.
+    ///
+    /// # Errors
+    /// See [`RingConfig::load`].
+    pub fn ring_config(&self) -> anyhow::Result<RingConfig> {
+        RingConfig::load(&self.ring_config_file())
+    }
+
+    /// `STAGE.toml`.
+    pub fn stage_config_file(&self, stage: Stage) -> PathBuf {
+        self.join(format!("{stage}.toml"))
+    }
+
+    /// `users.toml`.
+    pub fn users_file(&self) -> PathBuf {
+        self.join("users.toml")
+    }
+
+    /// `policy/policy.yaml`.
+    pub fn policy_file(&self) -> PathBuf {
+        self.join("policy/policy.yaml")
+    }
+
+    /// The certificate that clients see.
+    pub fn tls_certificate_file(&self) -> PathBuf {
+        self.join("tls/server.crt")
+    }
+
+    /// A stage's ledger.
+    pub fn ledger(&self, stage: Stage) -> PathBuf {
+        self.join("audit").join(stage.name())
+    }
+
+    /// A stage's secret key, relative to the directory.
+    pub fn stage_key(stage: Stage) -> PathBuf {
+        PathBuf::from(format!("keys/{stage}.key"))
+    }
+
+    /// Password of a NATS user, relative to the directory.
+    pub fn nats_password(hop: Hop, user: &str) -> PathBuf {
+        PathBuf::from(format!("keys/nats-{hop}-{user}.password"))
+    }
+
+    /// Configuration of a NATS server, relative to the directory.
+    pub fn nats_config(hop: Hop) -> PathBuf {
+        PathBuf::from(format!("nats/{hop}.conf"))
+    }
+
+    /// Files of the running ring: what is started, what is ready.
+    pub fn run(&self) -> PathBuf {
+        self.join("run")
+    }
+
+    /// Appears when a stage is ready.
+    pub fn stage_ready_file(&self, stage: Stage) -> PathBuf {
+        self.run().join(format!("{stage}.ready"))
+    }
+
+    /// What runs, written by `postern up`.
+    pub fn status_file(&self) -> PathBuf {
+        self.run().join("status.json")
+    }
+}

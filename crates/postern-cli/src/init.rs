@@ -1,0 +1,219 @@
+//! `postern init`: makes the directory of a new ring, with keys, passwords, certificate and policy.
+
+use crate::database_url::DatabaseUrl;
+use crate::directory::RingDirectory;
+use crate::hop::Hop;
+use crate::nats::{self, Passwords};
+use crate::ring_config::{NatsConfig, RingConfig, Storage, StreamsConfig, Topology};
+use crate::secret_file;
+use crate::stage_config::{FIRST_POLICY, Facts, stage_config};
+use anyhow::{Context as _, bail};
+use postern_envelope::SecretKey;
+use postern_types::{Slot, Stage};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Where clients connect unless told otherwise.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:6432";
+
+/// Port of the first NATS server unless told otherwise; the other three follow.
+pub const DEFAULT_NATS_PORT: u16 = 14221;
+
+/// What a new ring is to be.
+#[derive(Clone, Debug)]
+pub struct InitOptions {
+    /// Directory to make.
+    pub directory: PathBuf,
+    /// The database behind it.
+    pub database: DatabaseUrl,
+    /// Shape of the ring.
+    pub topology: Topology,
+    /// Where clients connect, as ADDRESS:PORT.
+    pub listen: String,
+    /// Ports of the NATS servers on 127.0.0.1, in the order of [`Hop::ALL`].
+    pub nats_ports: [u16; 4],
+    /// Where streams keep their messages.
+    pub storage: Storage,
+}
+
+impl InitOptions {
+    /// A ring with defaults for all but its directory and its database.
+    pub fn new(directory: impl Into<PathBuf>, database: DatabaseUrl) -> InitOptions {
+        InitOptions {
+            directory: directory.into(),
+            database,
+            topology: Topology::Full,
+            listen: DEFAULT_LISTEN.to_owned(),
+            nats_ports: [0, 1, 2, 3].map(|n| DEFAULT_NATS_PORT.saturating_add(n)),
+            storage: Storage::File,
+        }
+    }
+}
+
+/// Makes the ring's directory. It appears whole or not at all.
+///
+/// # Errors
+/// When the directory exists and is not empty, or the file system refuses something.
+pub fn init(options: &InitOptions) -> anyhow::Result<RingDirectory> {
+    let target = RingDirectory::new(&options.directory);
+    let shown = options.directory.display();
+    if fs::read_dir(target.path()).is_ok_and(|mut entries| entries.next().is_some()) {
+        bail!("{shown} is not empty; nothing was changed. Choose another directory or remove this one");
+    }
+    let parent = target
+        .path()
+        .parent()
+        .context("a ring can't be made in the root directory")?;
+    fs::create_dir_all(parent).with_context(|| format!("can't make {}", parent.display()))?;
+    let draft = tempfile::Builder::new()
+        .prefix(".postern-init-")
+        .tempdir_in(parent)
+        .with_context(|| format!("can't write in {}", parent.display()))?;
+    fill(&RingDirectory::new(draft.path()), options).with_context(|| format!("can't make {shown}"))?;
+    fs::rename(draft.path(), target.path()).with_context(|| format!("can't make {shown}"))?;
+    // It is no longer where the guard would remove it.
+    let _ = draft.keep();
+    Ok(target)
+}
+
+fn fill(ring: &RingDirectory, options: &InitOptions) -> anyhow::Result<()> {
+    for folder in ["keys", "tls", "nats", "policy", "audit", "run"] {
+        secret_file::directory(&ring.join(folder))?;
+    }
+    for stage in Stage::ALL {
+        secret_file::directory(&ring.ledger(stage))?;
+    }
+    let (frontend, backend): (Slot, Slot) = ("frontend-0".parse()?, "backend-0".parse()?);
+    let public_keys = write_stage_keys(ring)?;
+    let nats_urls = Hop::ALL
+        .into_iter()
+        .zip(options.nats_ports)
+        .map(|(hop, port)| (hop, format!("nats://127.0.0.1:{port}")))
+        .collect();
+    for (hop, port) in Hop::ALL.into_iter().zip(options.nats_ports) {
+        write_nats(ring, hop, port, &frontend, &backend)?;
+    }
+    write_certificate(ring, &options.listen)?;
+    secret_file::write(
+        &ring.join("keys/mock.secret"),
+        &format!("{}\n", secret_file::random_password()?),
+    )?;
+    if let Some(password) = &options.database.password {
+        secret_file::write(&ring.join("keys/database.password"), &format!("{password}\n"))?;
+    }
+    let facts = Facts {
+        listen: &options.listen,
+        frontend: &frontend,
+        backend: &backend,
+        database: &options.database,
+        nats_urls: &nats_urls,
+        public_keys: &public_keys,
+    };
+    for stage in Stage::ALL {
+        secret_file::write(&ring.stage_config_file(stage), &stage_config(stage, &facts))?;
+    }
+    secret_file::write(&ring.policy_file(), FIRST_POLICY)?;
+    secret_file::write(&ring.users_file(), crate::users::FIRST_USERS_FILE)?;
+    write_ring_config(ring, options, &nats_urls, frontend, backend)
+}
+
+fn write_stage_keys(ring: &RingDirectory) -> anyhow::Result<BTreeMap<Stage, String>> {
+    let mut public_keys = BTreeMap::new();
+    for stage in Stage::ALL {
+        let secret = SecretKey::generate()?;
+        let path = ring.join(RingDirectory::stage_key(stage));
+        secret_file::write(&path, &format!("{}\n", *secret.to_base64()))?;
+        public_keys.insert(stage, secret.public().to_string());
+    }
+    Ok(public_keys)
+}
+
+fn write_nats(
+    ring: &RingDirectory,
+    hop: Hop,
+    port: u16,
+    frontend: &Slot,
+    backend: &Slot,
+) -> anyhow::Result<()> {
+    let passwords = Passwords {
+        admin: secret_file::random_password()?,
+        writer: secret_file::random_password()?,
+        reader: secret_file::random_password()?,
+    };
+    let in_order = [&passwords.admin, &passwords.writer, &passwords.reader];
+    for ((_, path), password) in nats::password_files(hop).into_iter().zip(in_order) {
+        secret_file::write(&ring.join(path), &format!("{password}\n"))?;
+    }
+    let slots = (std::slice::from_ref(frontend), std::slice::from_ref(backend));
+    let config = nats::server_config(hop, port, slots.0, slots.1, &passwords)?;
+    secret_file::write(&ring.join(RingDirectory::nats_config(hop)), &config)?;
+    Ok(())
+}
+
+/// A self-signed certificate for the names under which a local client reaches the ring.
+fn write_certificate(ring: &RingDirectory, listen: &str) -> anyhow::Result<()> {
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    if let Some((host, _)) = listen.rsplit_once(':') {
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let any = ["0.0.0.0", "::", ""];
+        if !names.contains(&host) && !any.contains(&host.as_str()) {
+            names.push(host);
+        }
+    }
+    let made = rcgen::generate_simple_self_signed(names).context("can't make a certificate")?;
+    write_public(&ring.tls_certificate_file(), &made.cert.pem())?;
+    secret_file::write(&ring.join("tls/server.key"), &made.signing_key.serialize_pem())?;
+    Ok(())
+}
+
+/// The certificate may be copied by whoever reaches it; it is what clients verify against.
+fn write_public(path: &Path, content: &str) -> anyhow::Result<()> {
+    Ok(fs::write(path, content)?)
+}
+
+fn write_ring_config(
+    ring: &RingDirectory,
+    options: &InitOptions,
+    nats_urls: &BTreeMap<Hop, String>,
+    frontend: Slot,
+    backend: Slot,
+) -> anyhow::Result<()> {
+    let config = RingConfig {
+        topology: options.topology,
+        nats_server: None,
+        stage_directory: None,
+        frontends: vec![frontend],
+        backends: vec![backend],
+        streams: StreamsConfig {
+            storage: options.storage,
+            max_bytes: match options.storage {
+                Storage::File => 1 << 30,
+                Storage::Memory => 256 << 20,
+            },
+            max_age_s: 120,
+        },
+        nats: nats_urls
+            .iter()
+            .map(|(hop, url)| {
+                let nats = NatsConfig {
+                    url: url.clone(),
+                    config_file: RingDirectory::nats_config(*hop),
+                    admin_user: nats::ADMIN_USER.to_owned(),
+                    admin_password_file: RingDirectory::nats_password(*hop, nats::ADMIN_USER),
+                };
+                (*hop, nats)
+            })
+            .collect(),
+    };
+    let text = format!(
+        "# What `postern up` runs. The stages do not read this file; each has its own.
+# Also understood at the top: nats_server = \"/path/to/nats-server\" and
+# stage_directory = \"/path/to/the/postern-*/binaries\".
+
+{}",
+        toml::to_string_pretty(&config)?
+    );
+    secret_file::write(&ring.ring_config_file(), &text)?;
+    Ok(())
+}

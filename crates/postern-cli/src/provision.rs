@@ -1,0 +1,56 @@
+//! Streams and consumers of a ring, made with each server's admin user.
+
+use crate::directory::RingDirectory;
+use crate::hop::Hop;
+use crate::ring_config::{RingConfig, Storage};
+use anyhow::Context as _;
+use postern_bus::Secret;
+use postern_bus::provision::{self as bus, Admin, ConsumerSpec, StreamSpec};
+use std::time::Duration;
+
+/// Makes the stream and the consumers of one hop, or brings them into line with `config`. Harmless when they
+/// are there already.
+///
+/// # Errors
+/// When the server can't be reached or refuses.
+pub async fn provision(ring: &RingDirectory, config: &RingConfig, hop: Hop) -> anyhow::Result<()> {
+    let nats = config
+        .nats
+        .get(&hop)
+        .with_context(|| format!("postern.toml lacks [nats.{hop}]"))?;
+    let admin = Admin {
+        url: nats.url.clone(),
+        user: nats.admin_user.clone(),
+        password: Secret::read(&ring.join(&nats.admin_password_file))?,
+    };
+    let stream = StreamSpec {
+        name: hop.name().to_owned(),
+        subjects: hop.subjects(),
+        storage: match config.streams.storage {
+            Storage::File => bus::Storage::File,
+            Storage::Memory => bus::Storage::Memory,
+        },
+        max_bytes: config.streams.max_bytes,
+        max_age: Duration::from_secs(config.streams.max_age_s),
+        consumers: hop
+            .consumers(&config.frontends, &config.backends)
+            .into_iter()
+            .map(|(name, filter)| ConsumerSpec { name, filter })
+            .collect(),
+    };
+    bus::provision(&admin, &[stream])
+        .await
+        .with_context(|| format!("can't make the stream {hop}"))
+}
+
+/// Host and port of a hop's server.
+///
+/// # Errors
+/// When `postern.toml` lacks it.
+pub fn address(config: &RingConfig, hop: Hop) -> anyhow::Result<String> {
+    let nats = config
+        .nats
+        .get(&hop)
+        .with_context(|| format!("postern.toml lacks [nats.{hop}]"))?;
+    Ok(nats.url.trim_start_matches("nats://").to_owned())
+}

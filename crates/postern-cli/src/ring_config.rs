@@ -1,0 +1,91 @@
+//! `postern.toml`: what a ring is made of, for those who run it. The stages never read it.
+
+use crate::hop::Hop;
+use anyhow::Context as _;
+use postern_types::Slot;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The contents of `postern.toml`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RingConfig {
+    /// Shape of the ring.
+    pub topology: Topology,
+    /// The nats-server to run; default: `$POSTERN_NATS_SERVER`, then `nats-server` on the PATH.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nats_server: Option<PathBuf>,
+    /// Where the stage binaries are; default: beside the running `postern`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage_directory: Option<PathBuf>,
+    /// Slots of the Frontends.
+    pub frontends: Vec<Slot>,
+    /// Slots of the Backends.
+    pub backends: Vec<Slot>,
+    /// Limits of the four streams.
+    pub streams: StreamsConfig,
+    /// The NATS servers.
+    pub nats: BTreeMap<Hop, NatsConfig>,
+}
+
+/// How processes and NATS servers are laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Topology {
+    /// Four stage processes and four NATS servers.
+    Full,
+}
+
+/// Where JetStream keeps messages in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Storage {
+    /// On disk: they survive a restart of the NATS server.
+    File,
+    /// In memory: faster; a restart of a NATS server loses what was in it, and the sessions concerned end.
+    Memory,
+}
+
+/// Limits of each stream.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamsConfig {
+    /// Where messages are kept.
+    pub storage: Storage,
+    /// A full stream takes no more messages (bytes).
+    pub max_bytes: u64,
+    /// Older messages are dropped (seconds).
+    pub max_age_s: u64,
+}
+
+/// One NATS server.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NatsConfig {
+    /// `nats://ADDRESS:PORT`.
+    pub url: String,
+    /// Its configuration, relative to the ring's directory.
+    pub config_file: PathBuf,
+    /// The user that may make streams and consumers.
+    pub admin_user: String,
+    /// That user's password, relative to the ring's directory.
+    pub admin_password_file: PathBuf,
+}
+
+impl RingConfig {
+    /// Reads `postern.toml`.
+    ///
+    /// # Errors
+    /// When it can't be read or has an error; the message names file and line.
+    pub fn load(path: &Path) -> anyhow::Result<RingConfig> {
+        let text = fs::read_to_string(path).with_context(|| {
+            format!(
+                "can't read {}; `postern init DIR --database URL` makes a ring",
+                path.display()
+            )
+        })?;
+        toml::from_str(&text).with_context(|| format!("error in {}", path.display()))
+    }
+}

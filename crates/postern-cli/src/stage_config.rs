@@ -1,0 +1,269 @@
+//! The text of the four `STAGE.toml` files and of the first policy.
+//!
+//! Written as text, not serialised, so that each file explains itself to the person who opens it.
+
+use crate::database_url::DatabaseUrl;
+use crate::directory::RingDirectory;
+use crate::hop::Hop;
+use postern_types::{Link, Slot, Stage};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+/// What the stages' configurations depend on.
+pub(crate) struct Facts<'a> {
+    pub(crate) listen: &'a str,
+    pub(crate) frontend: &'a Slot,
+    pub(crate) backend: &'a Slot,
+    pub(crate) database: &'a DatabaseUrl,
+    pub(crate) nats_urls: &'a BTreeMap<Hop, String>,
+    /// Public keys as base64.
+    pub(crate) public_keys: &'a BTreeMap<Stage, String>,
+}
+
+/// The whole text of one stage's file.
+pub(crate) fn stage_config(stage: Stage, facts: &Facts<'_>) -> String {
+    let own = match stage {
+        Stage::Frontend => frontend(facts),
+        Stage::QueryValidator => query_validator(),
+        Stage::Backend => backend(facts),
+        Stage::ResponseValidator => response_validator(),
+    };
+    format!(
+        "{own}\n{}{}{}{}",
+        keys(stage, facts),
+        inlet(stage, facts),
+        outlet(stage, facts),
+        ledger(stage)
+    )
+}
+
+/// A TOML basic string.
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+fn frontend(facts: &Facts<'_>) -> String {
+    format!(
+        "# Frontend: the only stage that clients reach. It holds no policy, no verifier and no route to the
+# database. Paths are relative to this file.
+
+slot = {slot}
+backends = [{backend}]
+
+# Where clients connect.
+listen = {listen}
+
+# prefer: TLS when the client asks for it; require: no sign-in without TLS; disable: never.
+tls_mode = \"prefer\"
+tls_certificate_file = \"tls/server.crt\"
+tls_key_file = \"tls/server.key\"
+",
+        slot = quoted(facts.frontend.as_str()),
+        backend = quoted(facts.backend.as_str()),
+        listen = quoted(facts.listen),
+    )
+}
+
+fn query_validator() -> String {
+    "# Query Validator: decides who is who and what may run. No route to the database or to a client.
+# Paths are relative to this file.
+
+policy_directory = \"policy\"
+users_file = \"users.toml\"
+
+# The certificate clients see; SCRAM-SHA-256-PLUS binds a sign-in to it.
+tls_certificate_file = \"tls/server.crt\"
+
+# Makes an unknown user look like a wrong password. Keep it when you move the ring.
+mock_secret_file = \"keys/mock.secret\"
+
+# How long a signed-in session may last (seconds).
+ticket_lifetime_s = 43200
+"
+    .to_owned()
+}
+
+fn backend(facts: &Facts<'_>) -> String {
+    let database = facts.database;
+    let mut text = format!(
+        "# Backend: the only stage that reaches PostgreSQL. Paths are relative to this file.
+
+slot = {slot}
+frontends = [{frontend}]
+
+[database]
+host = {host}
+port = {port}
+name = {name}
+user = {user}
+",
+        slot = quoted(facts.backend.as_str()),
+        frontend = quoted(facts.frontend.as_str()),
+        host = quoted(&database.host),
+        port = database.port,
+        name = quoted(&database.name),
+        user = quoted(&database.user),
+    );
+    if database.password.is_some() {
+        text.push_str("password_file = \"keys/database.password\"\n");
+    }
+    let _ = writeln!(
+        text,
+        "
+# disable, prefer, require or verify-full (which needs ca_file).
+tls = {tls}
+
+# transaction: a connection serves a session for one transaction; session: for its whole life.
+pool_mode = \"transaction\"
+pool_size = 20
+statement_timeout_ms = 60000
+idle_in_transaction_timeout_ms = 60000
+connect_timeout_ms = 5000",
+        tls = quoted(database.tls.name()),
+    );
+    text
+}
+
+fn response_validator() -> String {
+    "# Response Validator: decides what may come back. No route to the database or to a client.
+# Paths are relative to this file.
+"
+    .to_owned()
+}
+
+/// Stages that share a link with this one, itself left out.
+fn peers(stage: Stage) -> BTreeSet<Stage> {
+    Link::ALL
+        .into_iter()
+        .filter(|link| link.sender() == stage || link.receiver() == stage)
+        .flat_map(|link| [link.sender(), link.receiver()])
+        .filter(|peer| *peer != stage)
+        .collect()
+}
+
+fn keys(stage: Stage, facts: &Facts<'_>) -> String {
+    let mut text = format!(
+        "[keys]
+secret_file = {secret}
+epoch = 1
+
+# Public keys of the stages this one shares a link with.
+[keys.peers]
+",
+        secret = quoted(&RingDirectory::stage_key(stage).to_string_lossy()),
+    );
+    for peer in peers(stage) {
+        if let Some(key) = facts.public_keys.get(&peer) {
+            let _ = writeln!(text, "{peer} = {}", quoted(key));
+        }
+    }
+    text
+}
+
+fn inlet(stage: Stage, facts: &Facts<'_>) -> String {
+    let hop = Hop::read_by(stage);
+    let consumer = match stage {
+        Stage::Frontend => facts.frontend.as_str(),
+        Stage::Backend => facts.backend.as_str(),
+        Stage::QueryValidator | Stage::ResponseValidator => stage.name(),
+    };
+    format!(
+        "\n# The stream this stage reads.\n[inlet]\n{}consumer = {}\n",
+        nats_user(stage, hop, facts),
+        quoted(consumer)
+    )
+}
+
+fn outlet(stage: Stage, facts: &Facts<'_>) -> String {
+    let hop = Hop::written_by(stage);
+    format!(
+        "\n# The stream this stage writes.\n[outlet]\n{}",
+        nats_user(stage, hop, facts)
+    )
+}
+
+fn nats_user(stage: Stage, hop: Hop, facts: &Facts<'_>) -> String {
+    let url = facts.nats_urls.get(&hop).map(String::as_str).unwrap_or_default();
+    format!(
+        "url = {url}\nuser = {user}\npassword_file = {password}\nstream = {stream}\n",
+        url = quoted(url),
+        user = quoted(stage.name()),
+        password = quoted(&RingDirectory::nats_password(hop, stage.name()).to_string_lossy()),
+        stream = quoted(hop.name()),
+    )
+}
+
+fn ledger(stage: Stage) -> String {
+    format!(
+        "\n# The stage's own record of what it let through and what it refused.\n[ledger]\ndirectory = \"audit/{stage}\"\n"
+    )
+}
+
+/// The policy a new ring starts with.
+pub(crate) const FIRST_POLICY: &str =
+    "# What may run, role by role. `postern user add NAME --roles app` gives a user a role.
+# What this file does not allow is refused. The Query Validator reads it when it starts.
+version: 1
+
+roles:
+  # An application: reads and writes rows of one schema, changes no definitions.
+  app:
+    mode: enforce
+    # The PostgreSQL role taken on in the database. The login role of the Backend must be a member of it.
+    database_role: app
+    search_path: shop
+    statements: [select, insert, update, delete, transaction]
+    schemas: [shop]
+
+  # Migrations and administration: any statement its PostgreSQL role may run. Not for an application.
+  owner:
+    mode: open
+    database_role: owner
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_knows_only_the_keys_of_its_links() {
+        assert_eq!(
+            peers(Stage::Frontend),
+            BTreeSet::from([Stage::QueryValidator, Stage::ResponseValidator])
+        );
+        assert_eq!(
+            peers(Stage::Backend),
+            BTreeSet::from([Stage::QueryValidator, Stage::ResponseValidator])
+        );
+        assert!(!peers(Stage::QueryValidator).contains(&Stage::QueryValidator));
+    }
+
+    #[test]
+    fn every_file_is_toml_even_with_odd_names() {
+        let database: DatabaseUrl = "postgres://o%22%5Cne:x@h/d%22b".parse().unwrap();
+        let urls = Hop::ALL
+            .into_iter()
+            .map(|hop| (hop, "nats://127.0.0.1:1".to_owned()))
+            .collect();
+        let keys = Stage::ALL
+            .into_iter()
+            .map(|stage| (stage, "AAAA".to_owned()))
+            .collect();
+        let facts = Facts {
+            listen: "127.0.0.1:6432",
+            frontend: &"frontend-0".parse().unwrap(),
+            backend: &"backend-0".parse().unwrap(),
+            database: &database,
+            nats_urls: &urls,
+            public_keys: &keys,
+        };
+        for stage in Stage::ALL {
+            let table: toml::Table = stage_config(stage, &facts).parse().unwrap();
+            for section in ["keys", "inlet", "outlet", "ledger"] {
+                assert!(table.contains_key(section), "{stage} lacks [{section}]");
+            }
+        }
+        let table: toml::Table = stage_config(Stage::Backend, &facts).parse().unwrap();
+        assert_eq!(table["database"]["user"].as_str(), Some("o\"\\ne"));
+    }
+}

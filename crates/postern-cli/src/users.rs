@@ -1,0 +1,160 @@
+//! `users.toml`: who may sign in, with which roles. The file holds SCRAM verifiers, never a password.
+
+use crate::secret_file;
+use anyhow::{Context as _, bail};
+use postern_scram::Verifier;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The file a new ring starts with.
+pub(crate) const FIRST_USERS_FILE: &str =
+    "# Who may sign in. Written by `postern user add` and `postern user remove`.\n";
+
+/// PBKDF2 rounds of a verifier made here; PostgreSQL's own default.
+const ITERATIONS: u32 = 4096;
+
+/// The contents of `users.toml`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Users {
+    /// Users by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub users: BTreeMap<String, User>,
+}
+
+/// One user.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// What the password is checked against, in PostgreSQL's form.
+    pub verifier: String,
+    /// Roles of the policy.
+    pub roles: Vec<String>,
+    /// The tenant whose rows the user sees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("User")
+            .field("roles", &self.roles)
+            .field("tenant", &self.tenant)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A `users.toml` that is being changed. While this exists no other `postern user` can change it.
+pub struct UsersFile {
+    path: PathBuf,
+    /// Its contents.
+    pub users: Users,
+    _lock: fs::File,
+}
+
+impl UsersFile {
+    /// Opens `path` for a change.
+    ///
+    /// # Errors
+    /// When it can't be read or is not understood.
+    pub fn open(path: &Path) -> anyhow::Result<UsersFile> {
+        let directory = path.parent().unwrap_or(Path::new("."));
+        let lock =
+            fs::File::open(directory).with_context(|| format!("can't open {}", directory.display()))?;
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)
+            .with_context(|| format!("can't lock {}", directory.display()))?;
+        Ok(UsersFile {
+            path: path.to_owned(),
+            users: read(path)?,
+            _lock: lock,
+        })
+    }
+
+    /// Writes the change.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn save(self) -> anyhow::Result<()> {
+        let text = format!("{FIRST_USERS_FILE}\n{}", toml::to_string_pretty(&self.users)?);
+        secret_file::write(&self.path, &text).with_context(|| format!("can't write {}", self.path.display()))
+    }
+}
+
+/// Reads `users.toml`.
+///
+/// # Errors
+/// When it can't be read or is not understood.
+pub fn read(path: &Path) -> anyhow::Result<Users> {
+    let text = fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("error in {}", path.display()))
+}
+
+/// Makes the verifier of a password.
+///
+/// # Errors
+/// When the password is empty or not allowed by SASLprep, or there is no randomness.
+pub fn verifier_of(password: &str) -> anyhow::Result<String> {
+    if password.is_empty() {
+        bail!("the password is empty");
+    }
+    let mut salt = [0; 16];
+    getrandom::fill(&mut salt)?;
+    Ok(Verifier::from_password(password, &salt, ITERATIONS)?.to_string())
+}
+
+/// Checks a verifier that comes from somewhere else, such as `pg_authid.rolpassword`.
+///
+/// # Errors
+/// When it is not a SCRAM-SHA-256 verifier.
+pub fn imported_verifier(text: &str) -> anyhow::Result<String> {
+    let verifier = Verifier::parse(text)
+        .map_err(|_| anyhow::anyhow!("not a verifier of the form SCRAM-SHA-256$ROUNDS:SALT$STORED:SERVER"))?;
+    Ok(verifier.to_string())
+}
+
+/// Checks a user name: PostgreSQL takes up to 63 bytes.
+///
+/// # Errors
+/// When it is empty, too long or has control characters.
+pub fn check_name(name: &str) -> anyhow::Result<()> {
+    if name.is_empty() || name.len() > 63 || name.chars().any(char::is_control) {
+        bail!("a user name has 1 to 63 bytes and no control characters");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_saved_is_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("users.toml");
+        fs::write(&path, FIRST_USERS_FILE).unwrap();
+        let mut file = UsersFile::open(&path).unwrap();
+        let user = User {
+            verifier: verifier_of("sesame").unwrap(),
+            roles: vec!["app".to_owned()],
+            tenant: Some("7".to_owned()),
+        };
+        file.users.users.insert("we.ird \"name".to_owned(), user);
+        file.save().unwrap();
+        let users = read(&path).unwrap();
+        let user = &users.users["we.ird \"name"];
+        assert_eq!(user.roles, ["app"]);
+        assert_eq!(user.tenant.as_deref(), Some("7"));
+        assert_eq!(imported_verifier(&user.verifier).unwrap(), user.verifier);
+        assert!(!format!("{users:?}").contains("SCRAM"));
+    }
+
+    #[test]
+    fn a_password_is_no_verifier() {
+        assert!(imported_verifier("sesame").is_err());
+        assert!(imported_verifier("md5aabbccddeeff00112233445566778899").is_err());
+        assert!(verifier_of("").is_err());
+    }
+}
