@@ -1,7 +1,7 @@
 //! Writing messages to a client.
 //!
 //! What goes to a client must always be writable, so these functions can't fail where the content is text
-//! of our own: a NUL in it is replaced, and it is cut at 64 KiB. Only rows can be too long.
+//! of our own: a NUL in it is left out, and it is cut after 65,536 characters. Only rows can be too long.
 
 use crate::backend::{TransactionStatus, backend_tag as tag};
 use crate::encode::{EncodeError, message, put_counted, put_str, put_value};
@@ -32,13 +32,15 @@ impl Severity {
     }
 }
 
-/// Longest text of one field in bytes.
+/// Longest text of one field in characters.
 const MAX_TEXT: usize = 64 * 1024;
 
 /// Appends text and its terminator, cut and without NUL, so that it always fits its field.
 fn put_safe(out: &mut Vec<u8>, text: &str) {
-    let text = text.get(..text.floor_char_boundary(MAX_TEXT)).unwrap_or_default();
-    out.extend(text.bytes().map(|byte| if byte == 0 { b'?' } else { byte }));
+    // Counted in characters, so that no character is cut in two.
+    let text = text.chars().take(MAX_TEXT).filter(|c| *c != '\0');
+    let mut utf8 = [0; 4];
+    text.for_each(|c| out.extend_from_slice(c.encode_utf8(&mut utf8).as_bytes()));
     out.push(0);
 }
 

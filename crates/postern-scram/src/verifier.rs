@@ -1,0 +1,166 @@
+//! What the server side stores of a password.
+
+use crate::ScramError;
+use crate::crypto::{self, Key};
+use std::fmt;
+use std::str::FromStr;
+use subtle::{Choice, ConstantTimeEq as _};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// PBKDF2 rounds of PostgreSQL's `scram_iterations` by default; mock verifiers have it too.
+pub const DEFAULT_ITERATIONS: u32 = 4096;
+
+/// Longest salt of a verifier in bytes; PostgreSQL makes 16.
+const MAX_SALT: usize = 255;
+
+/// A SCRAM-SHA-256 verifier, as PostgreSQL keeps it in `pg_authid.rolpassword`. Who has it can't sign in with
+/// it, but can pose as the server and try out passwords, so it is a secret.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Verifier {
+    iterations: u32,
+    salt: Vec<u8>,
+    stored_key: Key,
+    server_key: Key,
+    /// False for a mock, which no proof can satisfy.
+    genuine: bool,
+}
+
+impl Verifier {
+    /// Makes a verifier of a password. Costs `iterations` rounds of PBKDF2.
+    ///
+    /// # Errors
+    /// `Iterations` when the count is 0 or above [`crate::MAX_ITERATIONS`]; `Malformed` when the salt is empty or
+    /// longer than 255 bytes.
+    pub fn from_password(password: &str, salt: &[u8], iterations: u32) -> Result<Self, ScramError> {
+        if salt.is_empty() || salt.len() > MAX_SALT {
+            return Err(ScramError::Malformed("the salt has an impossible length"));
+        }
+        let salted = crypto::salted_password(password, salt, iterations)?;
+        let client_key = zeroize::Zeroizing::new(crypto::hmac(&salted, &[b"Client Key"]));
+        Ok(Verifier {
+            iterations,
+            salt: salt.to_vec(),
+            stored_key: crypto::hash(client_key.as_slice()),
+            server_key: crypto::hmac(&salted, &[b"Server Key"]),
+            genuine: true,
+        })
+    }
+
+    /// The verifier to use for `user`: the known one, or a mock that looks the same from outside. A mock depends on
+    /// nothing but `secret` and the name, so that an unknown user has the same salt at every try, and it is
+    /// computed in both cases, so that both take the same time.
+    pub fn known_or_mock(known: Option<&Verifier>, secret: &[u8], user: &str) -> Verifier {
+        let mock = Self::mock(secret, user);
+        match known {
+            Some(known) => known.clone(),
+            None => mock,
+        }
+    }
+
+    /// A verifier for a user who does not exist. No proof satisfies it.
+    fn mock(secret: &[u8], user: &str) -> Verifier {
+        let secret = zeroize::Zeroizing::new(crypto::hash(secret));
+        let derive = |label: &[u8]| crypto::hmac(&secret, &[label, &[0], user.as_bytes()]);
+        let salt = derive(b"mock salt");
+        Verifier {
+            iterations: DEFAULT_ITERATIONS,
+            salt: salt.get(..16).unwrap_or_default().to_vec(),
+            stored_key: derive(b"mock stored key"),
+            server_key: derive(b"mock server key"),
+            genuine: false,
+        }
+    }
+
+    /// PBKDF2 rounds.
+    pub fn iterations(&self) -> u32 {
+        self.iterations
+    }
+
+    /// The salt.
+    pub(crate) fn salt(&self) -> &[u8] {
+        &self.salt
+    }
+
+    /// Whether `proof` is that of the password for this exchange. Constant time, mock or not.
+    pub(crate) fn accepts(&self, auth_message: &[&[u8]], proof: &Key) -> Choice {
+        let signature = crypto::hmac(&self.stored_key, auth_message);
+        let client_key = crypto::xor(&signature, proof);
+        let matches = crypto::hash(client_key.as_slice()).ct_eq(&self.stored_key);
+        matches & Choice::from(u8::from(self.genuine))
+    }
+
+    /// What proves to the client that this server knows the verifier.
+    pub(crate) fn server_signature(&self, auth_message: &[&[u8]]) -> Key {
+        crypto::hmac(&self.server_key, auth_message)
+    }
+}
+
+// Holds a secret.
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Verifier(hidden)")
+    }
+}
+
+/// PostgreSQL's own format: `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`.
+impl fmt::Display for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "SCRAM-SHA-256${}:{}${}:{}",
+            self.iterations,
+            crypto::to_base64(&self.salt),
+            crypto::to_base64(&self.stored_key),
+            crypto::to_base64(&self.server_key)
+        )
+    }
+}
+
+/// Text that is not a SCRAM-SHA-256 verifier, such as an MD5 one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a verifier of the form SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>")]
+pub struct InvalidVerifier;
+
+impl FromStr for Verifier {
+    type Err = InvalidVerifier;
+
+    fn from_str(text: &str) -> Result<Self, InvalidVerifier> {
+        parse(text).ok_or(InvalidVerifier)
+    }
+}
+
+impl Verifier {
+    /// Parses PostgreSQL's own format, as found in `pg_authid.rolpassword`.
+    ///
+    /// # Errors
+    /// `InvalidVerifier`.
+    pub fn parse(text: &str) -> Result<Self, InvalidVerifier> {
+        text.parse()
+    }
+}
+
+fn parse(text: &str) -> Option<Verifier> {
+    let rest = text.strip_prefix("SCRAM-SHA-256$")?;
+    let (parameters, keys) = rest.split_once('$')?;
+    let (iterations, salt) = parameters.split_once(':')?;
+    let (stored_key, server_key) = keys.split_once(':')?;
+    // PostgreSQL's own ceiling; nothing here computes that many rounds.
+    let iterations = decimal(iterations).filter(|n| (1..=i32::MAX.unsigned_abs()).contains(n))?;
+    if salt.len() > MAX_SALT.saturating_mul(2) {
+        return None;
+    }
+    let salt = crypto::from_base64(salt).filter(|s| (1..=MAX_SALT).contains(&s.len()))?;
+    Some(Verifier {
+        iterations,
+        salt,
+        stored_key: crypto::key_from_base64(stored_key)?,
+        server_key: crypto::key_from_base64(server_key)?,
+        genuine: true,
+    })
+}
+
+/// A decimal number of digits only; the standard parser would take a plus sign.
+pub(crate) fn decimal(text: &str) -> Option<u32> {
+    let digits = !text.is_empty() && text.len() <= 10 && text.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}
