@@ -131,9 +131,7 @@ impl Author<'_> {
             if self.step(step).is_ok() {
                 continue;
             }
-            if matches!(step, Expect::Query(_) | Expect::Sync)
-                || steps[at..].iter().any(|later| *later == Expect::Sync)
-            {
+            if matches!(step, Expect::Query(_) | Expect::Sync) || steps[at..].contains(&Expect::Sync) {
                 self.end_of_error();
             }
             return;

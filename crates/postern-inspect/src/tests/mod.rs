@@ -1,6 +1,8 @@
 //! Tests of the state machine, against an oracle that is written as a grammar.
 
 mod accepted;
+mod built;
 mod message;
 mod oracle;
 mod refused;
+mod scrubbed;
