@@ -24,7 +24,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 # A guard against a case that hangs, never a measure: a case that is well takes a fraction of it.
 CASE_GUARD_S = 60
 # Longer binary or text values are reported by length and hash.
-LONG_VALUE = 400
+LONG_VALUE = 4000
 
 _cases = []
 
