@@ -138,7 +138,11 @@ impl References {
 
     fn walk(&mut self, node: &Tree, access: Access, scope: &Scope<'_>) {
         if let Some(kind) = kind::of(node) {
-            self.parts.push(kind);
+            // The rows of an INSERT … VALUES are a SELECT to the grammar, and read nothing.
+            let only_values = kind == StatementKind::Select && node.get("values_lists") != &Tree::Nothing;
+            if !only_values {
+                self.parts.push(kind);
+            }
             self.statement(node, scope);
             return;
         }

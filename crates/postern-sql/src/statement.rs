@@ -28,6 +28,8 @@ pub struct Statement {
     pub schemas: Vec<String>,
     /// Settings it changes.
     pub settings: Vec<SettingChange>,
+    /// The setting that SHOW names, `all` for SHOW ALL; empty for other statements.
+    pub shown: String,
     /// What it may answer with.
     pub shape: StatementShape,
     /// What it leaves behind.
@@ -42,6 +44,11 @@ pub(crate) fn analyse(raw: &Tree) -> Statement {
         kind,
         effects: effects::of(kind, node, &references),
         shape: effects::shape(kind, node),
+        shown: if kind == StatementKind::Show {
+            node.text("name").to_owned()
+        } else {
+            String::new()
+        },
         parts: references.parts,
         tables: references.tables,
         functions: references.functions,
