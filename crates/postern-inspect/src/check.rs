@@ -2,8 +2,8 @@
 
 use crate::advance::{self, Progress, is_complete, settle};
 use crate::scrub::{self, Scrubbed};
-use crate::{Violation, settings};
-use postern_types::{AnswerState, Contract, Phase};
+use crate::{Violation, check_setting};
+use postern_types::{AnswerState, Contract, Phase, SqlState};
 use postern_wire::{BackendMessage, backend_tag};
 
 /// A part that may go on to the client.
@@ -22,6 +22,8 @@ pub struct Checked {
     pub last: bool,
     /// The database has ended the session.
     pub hang_up: bool,
+    /// SQLSTATE of the first ErrorResponse of this part.
+    pub error: Option<SqlState>,
     /// Rows in the answer so far, this part included. Also right where `state_after` starts anew.
     pub rows: u64,
     /// Bytes of rows in the answer so far, this part included.
@@ -50,6 +52,7 @@ pub fn check_part(
     let mut copy = Copy::new(payload);
     let mut parsed = 0u32;
     let mut hang_up = false;
+    let mut error = None;
     let (mut rows, mut bytes) = (state.rows, state.bytes);
     settle(&mut state, steps);
     let mut rest = payload;
@@ -74,7 +77,11 @@ pub fn check_part(
             | backend_tag::NOTICE_RESPONSE
             | backend_tag::PARAMETER_STATUS
             | backend_tag::NOTIFICATION_RESPONSE => {
-                copy.pass(judge(contract, tag, body)?, rest, after, out);
+                let message = advance::decode(tag, body)?;
+                if let BackendMessage::ErrorResponse(fields) = &message {
+                    error = error.or(Some(scrub::code_of(fields)));
+                }
+                copy.pass(judge(contract, &message)?, rest, after, out)?;
             }
             _ => {}
         }
@@ -86,6 +93,7 @@ pub fn check_part(
         copy_in: state.phase == Phase::CopyIn,
         last: is_complete(&state),
         hang_up,
+        error,
         rows,
         bytes,
         state_after: state,
@@ -106,7 +114,8 @@ pub fn check_unsolicited(contract: &Contract, payload: &[u8], out: &mut Vec<u8>)
             backend_tag::NOTICE_RESPONSE
             | backend_tag::PARAMETER_STATUS
             | backend_tag::NOTIFICATION_RESPONSE => {
-                copy.pass(judge(contract, tag, body)?, rest, after, out);
+                let message = advance::decode(tag, body)?;
+                copy.pass(judge(contract, &message)?, rest, after, out)?;
             }
             _ => return Err(Violation::NeverAllowed { tag }),
         }
@@ -127,16 +136,16 @@ fn split_message(payload: &[u8]) -> Result<(u8, &[u8], &[u8]), Violation> {
 }
 
 /// Judges an error, notice, setting or notification by what it says.
-fn judge(contract: &Contract, tag: u8, body: &[u8]) -> Result<Scrubbed, Violation> {
-    let message = advance::decode(tag, body)?;
-    match &message {
+fn judge(contract: &Contract, message: &BackendMessage<'_>) -> Result<Scrubbed, Violation> {
+    match message {
         BackendMessage::NotificationResponse { .. } if !contract.notifications => {
-            return Err(Violation::Notification);
+            Err(Violation::Notification)
         }
-        BackendMessage::ParameterStatus { name, value } => settings::check_pinned(name, value)?,
-        _ => {}
+        BackendMessage::ParameterStatus { name, value } if !check_setting(name, value)? => {
+            Ok(Scrubbed::Replace(Vec::new()))
+        }
+        message => Ok(scrub::scrub(contract.error_detail, message)),
     }
-    Ok(scrub::scrub(contract.error_detail, &message))
 }
 
 /// Copies a payload to the output only once something in it has to change.
@@ -145,7 +154,13 @@ struct Copy<'a> {
     /// Up to here the payload has been dealt with.
     done: usize,
     changed: bool,
+    /// What may be added to the output.
+    budget: usize,
 }
+
+/// Bytes by which scrubbing may make a part larger. One error can grow; a part full of tiny ones must not, or
+/// it would not fit into a message any more.
+const GROWTH_BYTES: usize = 4096;
 
 impl<'a> Copy<'a> {
     fn new(payload: &'a [u8]) -> Self {
@@ -153,19 +168,30 @@ impl<'a> Copy<'a> {
             payload,
             done: 0,
             changed: false,
+            budget: payload.len().saturating_add(GROWTH_BYTES),
         }
     }
 
     /// Deals with the message that lies between the suffixes `from` and `after` of the payload.
-    fn pass(&mut self, scrubbed: Scrubbed, from: &[u8], after: &[u8], out: &mut Vec<u8>) {
+    fn pass(
+        &mut self,
+        scrubbed: Scrubbed,
+        from: &[u8],
+        after: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Violation> {
         let Scrubbed::Replace(replacement) = scrubbed else {
-            return;
+            return Ok(());
         };
         let start = self.payload.len().saturating_sub(from.len());
-        out.extend_from_slice(self.payload.get(self.done..start).unwrap_or_default());
+        let kept = self.payload.get(self.done..start).unwrap_or_default();
+        let added = kept.len().saturating_add(replacement.len());
+        self.budget = self.budget.checked_sub(added).ok_or(Violation::Grown)?;
+        out.extend_from_slice(kept);
         out.extend_from_slice(&replacement);
         self.done = self.payload.len().saturating_sub(after.len());
         self.changed = true;
+        Ok(())
     }
 
     fn finish(self, out: &mut Vec<u8>) -> bool {

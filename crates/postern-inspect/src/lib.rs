@@ -33,6 +33,7 @@ pub use advance::{Progress, SKIPPING, advance, is_complete, next_start, settle};
 pub use check::{Checked, check_part, check_unsolicited};
 pub use digest::digest;
 pub use expect::{Expectations, NotAnExchange};
+pub use settings::check_setting;
 pub use violation::Violation;
 
 pub use postern_types::{AnswerState, Contract, Expect, Phase, StateDigest, StatementShape};

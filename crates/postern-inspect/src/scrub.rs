@@ -1,6 +1,5 @@
 //! How much of errors, notices and settings a client is told.
 
-use crate::settings;
 use postern_types::{ErrorDetail, SqlState};
 use postern_wire::{BackendMessage, Fields, Severity, put_error, put_notice};
 
@@ -15,9 +14,6 @@ pub(crate) enum Scrubbed {
 /// Decides on one message of an answer.
 pub(crate) fn scrub(detail: ErrorDetail, message: &BackendMessage<'_>) -> Scrubbed {
     match message {
-        BackendMessage::ParameterStatus { name, .. } if !settings::is_reported(name) => {
-            Scrubbed::Replace(Vec::new())
-        }
         BackendMessage::ErrorResponse(fields) if detail != ErrorDetail::Full => {
             let mut out = Vec::new();
             let fatal = matches!(fields.severity(), Some("FATAL" | "PANIC"));
@@ -27,7 +23,9 @@ pub(crate) fn scrub(detail: ErrorDetail, message: &BackendMessage<'_>) -> Scrubb
             put_error(&mut out, severity, code, text, position_of(detail, fields));
             Scrubbed::Replace(out)
         }
-        BackendMessage::NoticeResponse(fields) if detail != ErrorDetail::Full => {
+        // A notice without its text is of no use to anybody.
+        BackendMessage::NoticeResponse(_) if detail == ErrorDetail::CodeOnly => Scrubbed::Replace(Vec::new()),
+        BackendMessage::NoticeResponse(fields) if detail == ErrorDetail::CodeAndMessage => {
             let mut out = Vec::new();
             let warning = fields.severity() == Some("WARNING");
             let severity = if warning {
@@ -35,18 +33,20 @@ pub(crate) fn scrub(detail: ErrorDetail, message: &BackendMessage<'_>) -> Scrubb
             } else {
                 Severity::Notice
             };
-            let text = match detail {
-                ErrorDetail::CodeOnly => "the database sent a notice",
-                _ => fields.message().unwrap_or_default(),
-            };
-            put_notice(&mut out, severity, code_of(fields), text);
+            put_notice(
+                &mut out,
+                severity,
+                code_of(fields),
+                fields.message().unwrap_or_default(),
+            );
             Scrubbed::Replace(out)
         }
         _ => Scrubbed::Keep,
     }
 }
 
-fn code_of(fields: &Fields<'_>) -> SqlState {
+/// The SQLSTATE of an error or notice; that of an internal error where it has none.
+pub(crate) fn code_of(fields: &Fields<'_>) -> SqlState {
     fields.sqlstate().unwrap_or(SqlState::INTERNAL_ERROR)
 }
 

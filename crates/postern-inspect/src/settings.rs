@@ -22,14 +22,24 @@ const REPORTED: [&str; 15] = [
     "TimeZone",
 ];
 
+/// Judges a setting that the database reports: whether clients are told about it.
+///
+/// # Errors
+/// [`Violation::PinnedSetting`] for `client_encoding` other than UTF8 and `standard_conforming_strings` other
+/// than on.
+pub fn check_setting(name: &str, value: &str) -> Result<bool, Violation> {
+    check_pinned(name, value)?;
+    Ok(is_reported(name))
+}
+
 /// Whether clients are told about this setting at all.
-pub(crate) fn is_reported(name: &str) -> bool {
+fn is_reported(name: &str) -> bool {
     REPORTED.contains(&name)
 }
 
 /// The validators read SQL and text as UTF-8 with standard strings. A session in which that no longer holds
 /// can't be judged any more, whoever changed it.
-pub(crate) fn check_pinned(name: &str, value: &str) -> Result<(), Violation> {
+fn check_pinned(name: &str, value: &str) -> Result<(), Violation> {
     let pinned = match name {
         "client_encoding" => "UTF8",
         "standard_conforming_strings" => "on",

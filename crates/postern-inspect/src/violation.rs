@@ -65,4 +65,35 @@ pub enum Violation {
     /// A setting that Postern relies on has another value.
     #[error("the database reports another value for a setting that is pinned")]
     PinnedSetting,
+    /// Telling less made the part larger: it is made of messages that PostgreSQL does not send.
+    #[error("the part is larger after it was scrubbed")]
+    Grown,
+}
+
+impl Violation {
+    /// A fixed name for records and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Violation::Cut => "answer-cut",
+            Violation::Malformed { .. } => "answer-malformed",
+            Violation::NeverAllowed { .. } => "answer-message-never-allowed",
+            Violation::OutOfTurn { .. } => "answer-out-of-turn",
+            Violation::AfterEnd { .. } => "answer-after-end",
+            Violation::Columns { .. } => "answer-columns",
+            Violation::ExecuteLimit { .. } => "answer-execute-limit",
+            Violation::Rows { .. } => "answer-row-cap",
+            Violation::Bytes { .. } => "answer-byte-cap",
+            Violation::Notification => "answer-notification",
+            Violation::PinnedSetting => "answer-pinned-setting",
+            Violation::Grown => "answer-grown",
+        }
+    }
+
+    /// The answer is well-formed and asks for more than was allowed; otherwise it is none that PostgreSQL gives.
+    pub fn is_policy(self) -> bool {
+        matches!(
+            self,
+            Violation::Rows { .. } | Violation::Bytes { .. } | Violation::Notification
+        )
+    }
 }
