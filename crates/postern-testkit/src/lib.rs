@@ -1,1 +1,22 @@
-//! postern-testkit.
+//! A whole ring for tests: a real PostgreSQL, four real NATS servers and the four stage processes, on free
+//! ports, gone when the [`Ring`] is dropped.
+//!
+//! It uses the same code as `postern init` and `postern up` for the ring's directory, commands and streams, so
+//! a test runs what an operator runs. Nothing here is part of the product.
+
+pub mod binaries;
+pub mod demo;
+pub mod options;
+pub mod port;
+pub mod postgres;
+mod process;
+pub mod ring;
+pub mod shop;
+mod template;
+
+pub use options::{Options, PoolMode, TestUser};
+pub use postern_cli::hop::Hop;
+pub use postern_cli::part::Part;
+pub use postern_cli::ring_config::Storage;
+pub use postern_types::Stage;
+pub use ring::Ring;
