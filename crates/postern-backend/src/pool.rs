@@ -1,0 +1,296 @@
+//! Connections to PostgreSQL, shared by sessions.
+//!
+//! A session gets the connection it had before if that is free: nothing has to be scrubbed or set then.
+//! Otherwise one whose last session is gone, otherwise a new one, otherwise the one unused for longest,
+//! otherwise it waits its turn.
+
+use crate::connect::{ConnectError, Connector};
+use crate::profile::Profile;
+use crate::server::{Io, Server};
+use postern_types::{Refusal, SqlState};
+use postern_wire::{BackendMessage, TransactionStatus, backend_frame, decode_backend};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Largest message accepted while a connection is scrubbed and set.
+const SETTING_MESSAGE_BYTES: u32 = 64 * 1024;
+/// How long scrubbing and setting may take.
+const ADOPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The pool of one Backend.
+pub(crate) struct Pool {
+    connector: Connector,
+    size: usize,
+    acquire_timeout: Duration,
+    state: RefCell<State>,
+    /// Counts changes of definitions made through this Backend.
+    pub(crate) schema_epoch: Cell<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Longest unused first.
+    idle: VecDeque<Server>,
+    open: usize,
+    waiting: VecDeque<oneshot::Sender<Handover>>,
+}
+
+/// What a waiting session is handed.
+enum Handover {
+    Connection(Box<Server>),
+    /// A place became free: open a connection.
+    Place,
+}
+
+enum Choice {
+    Take(Box<Server>),
+    Connect,
+    Wait(oneshot::Receiver<Handover>),
+}
+
+impl Pool {
+    /// A pool of at most `size` connections; opens none yet.
+    pub(crate) fn new(connector: Connector, size: usize, acquire_timeout: Duration) -> Self {
+        Pool {
+            connector,
+            size: size.max(1),
+            acquire_timeout,
+            state: RefCell::default(),
+            schema_epoch: Cell::new(0),
+        }
+    }
+
+    /// The connector, for cancelling.
+    pub(crate) fn connector(&self) -> &Connector {
+        &self.connector
+    }
+
+    /// A connection with this profile in force; `preferred` is the number of the one used before.
+    ///
+    /// # Errors
+    /// A refusal for the client: no connection became free, the database can't be reached, or the role
+    /// can't be taken on.
+    pub(crate) async fn acquire(&self, preferred: u64, profile: &Rc<Profile>) -> Result<Server, Refusal> {
+        loop {
+            let mut server = match self.choose(preferred) {
+                Choice::Take(server) => *server,
+                Choice::Connect => self.connect().await?,
+                Choice::Wait(turn) => match tokio::time::timeout(self.acquire_timeout, turn).await {
+                    Ok(Ok(Handover::Connection(server))) => *server,
+                    Ok(Ok(Handover::Place)) => self.connect().await?,
+                    Ok(Err(_)) | Err(_) => {
+                        return Err(Refusal::error(
+                            SqlState::TOO_MANY_CONNECTIONS,
+                            "no database connection became free in time; try again",
+                        ));
+                    }
+                },
+            };
+            if !server.is_quiet() {
+                // Closed, or said something nobody asked for: in doubt.
+                self.discard(server);
+                continue;
+            }
+            if let Some(applied) = &server.applied
+                && Rc::ptr_eq(applied, profile)
+            {
+                return Ok(server);
+            }
+            return match tokio::time::timeout(ADOPT_TIMEOUT, adopt(&mut server, profile)).await {
+                Ok(Ok(())) => Ok(server),
+                Ok(Err(refusal)) => {
+                    self.discard(server);
+                    Err(refusal)
+                }
+                Err(_) => {
+                    self.discard(server);
+                    Err(unreachable_database())
+                }
+            };
+        }
+    }
+
+    fn choose(&self, preferred: u64) -> Choice {
+        let mut state = self.state.borrow_mut();
+        let ownerless = |s: &Server| s.applied.as_ref().is_none_or(|p| Rc::strong_count(p) == 1);
+        let position = state
+            .idle
+            .iter()
+            .position(|s| s.id == preferred)
+            .or_else(|| state.idle.iter().position(ownerless));
+        if let Some(server) = position.and_then(|i| state.idle.remove(i)) {
+            return Choice::Take(Box::new(server));
+        }
+        if state.open < self.size {
+            state.open += 1;
+            return Choice::Connect;
+        }
+        if let Some(server) = state.idle.pop_front() {
+            return Choice::Take(Box::new(server));
+        }
+        let (sender, receiver) = oneshot::channel();
+        state.waiting.push_back(sender);
+        Choice::Wait(receiver)
+    }
+
+    async fn connect(&self) -> Result<Server, Refusal> {
+        // If the session goes away meanwhile, this future is dropped; the place must not be lost with it.
+        let place = Place(Some(self));
+        match self.connector.connect().await {
+            Ok(server) => {
+                place.keep();
+                Ok(server)
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot connect to the database");
+                Err(match error {
+                    ConnectError::Refused(code) if code == "53300" => Refusal::error(
+                        SqlState::TOO_MANY_CONNECTIONS,
+                        "the database has no connection to spare; try again",
+                    ),
+                    _ => unreachable_database(),
+                })
+            }
+        }
+    }
+
+    /// Takes back a connection that is idle, not in a transaction, and owes nothing.
+    pub(crate) fn release(&self, server: Server) {
+        if server.status != TransactionStatus::Idle || server.stained || server.unwritten() > 0 {
+            self.discard(server);
+            return;
+        }
+        let mut state = self.state.borrow_mut();
+        let mut handover = Handover::Connection(Box::new(server));
+        while let Some(waiter) = state.waiting.pop_front() {
+            match waiter.send(handover) {
+                Ok(()) => return,
+                Err(back) => handover = back,
+            }
+        }
+        if let Handover::Connection(server) = handover {
+            state.idle.push_back(*server);
+        }
+    }
+
+    /// Closes a connection that is in doubt.
+    pub(crate) fn discard(&self, server: Server) {
+        drop(server);
+        self.free_place();
+    }
+
+    fn free_place(&self) {
+        let mut state = self.state.borrow_mut();
+        while let Some(waiter) = state.waiting.pop_front() {
+            if waiter.send(Handover::Place).is_ok() {
+                return;
+            }
+        }
+        state.open = state.open.saturating_sub(1);
+    }
+}
+
+/// Gives a place in the pool back unless told to keep it.
+struct Place<'p>(Option<&'p Pool>);
+
+impl Place<'_> {
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0 {
+            pool.free_place();
+        }
+    }
+}
+
+fn unreachable_database() -> Refusal {
+    Refusal::error(
+        SqlState::CANNOT_CONNECT,
+        "the database can't be reached at the moment; try again",
+    )
+}
+
+/// Scrubs a connection and puts a session's profile in force, and waits until PostgreSQL has confirmed it.
+async fn adopt(server: &mut Server, profile: &Rc<Profile>) -> Result<(), Refusal> {
+    let scrub = server.applied.take().is_some() || server.stained;
+    profile.put(scrub, &mut server.write).map_err(|_| bad_profile())?;
+    // The batch used the unnamed statement.
+    server.statements.forget_unnamed();
+    confirm(server).await?;
+    server.applied = Some(Rc::clone(profile));
+    Ok(())
+}
+
+/// Runs DISCARD ALL after a session that made session state, and waits for the confirmation.
+///
+/// # Errors
+/// When anything but success comes back; the connection must then be thrown away.
+pub(crate) async fn wash(server: &mut Server) -> Result<(), Refusal> {
+    if server.status != TransactionStatus::Idle {
+        put_query(server, "ROLLBACK")?;
+        confirm(server).await?;
+    }
+    put_query(server, "DISCARD ALL")?;
+    confirm(server).await?;
+    server.statements.forget_all();
+    server.applied = None;
+    server.stained = false;
+    Ok(())
+}
+
+fn bad_profile() -> Refusal {
+    Refusal::error(
+        SqlState::INVALID_AUTHORIZATION,
+        "the database did not accept the role or the settings of this session",
+    )
+}
+
+fn put_query(server: &mut Server, sql: &str) -> Result<(), Refusal> {
+    postern_wire::put_query(&mut server.write, sql).map_err(|_| unreachable_database())
+}
+
+/// Reads up to ReadyForQuery; any ErrorResponse is a failure.
+async fn confirm(server: &mut Server) -> Result<(), Refusal> {
+    loop {
+        while let Some(frame) =
+            backend_frame(&server.read, SETTING_MESSAGE_BYTES).map_err(|_| unreachable_database())?
+        {
+            let length = frame.raw.len();
+            match decode_backend(&frame).map_err(|_| unreachable_database())? {
+                BackendMessage::ErrorResponse(fields) => {
+                    tracing::error!(
+                        code = fields.get(b'C').unwrap_or("?"),
+                        "a session's role or settings were refused by the database"
+                    );
+                    return Err(bad_profile());
+                }
+                BackendMessage::ParameterStatus { name, value } => {
+                    let (name, value) = (name.to_owned(), value.to_owned());
+                    server.parameters.insert(name, value);
+                }
+                BackendMessage::ReadyForQuery(status) => {
+                    server.status = status;
+                    server.consume(length);
+                    return if status == TransactionStatus::Idle {
+                        Ok(())
+                    } else {
+                        Err(unreachable_database())
+                    };
+                }
+                _ => {}
+            }
+            server.consume(length);
+        }
+        match server.io(true).await {
+            Ok(Io::Read | Io::Written) => {}
+            Ok(Io::Closed) | Err(_) => return Err(unreachable_database()),
+        }
+    }
+}
