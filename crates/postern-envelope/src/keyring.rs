@@ -129,6 +129,11 @@ impl Keyring {
         Ok(Opener::new(link, keys))
     }
 
+    #[cfg(test)]
+    pub(crate) fn counter(&self, link: Link) -> &AtomicU64 {
+        &self.counters[&(link as u8)]
+    }
+
     fn link_key(&self, link: Link, peer: Stage, we_send: bool, epoch: u32) -> Result<LinkKey, KeyringError> {
         let own;
         let key = if peer == self.stage {

@@ -120,6 +120,11 @@ impl Opener {
         })
     }
 
+    #[cfg(test)]
+    pub(crate) fn cached_senders(&self) -> usize {
+        self.senders.len()
+    }
+
     fn authenticate<'a>(&mut self, full: &FullHeader, sealed: &'a mut [u8]) -> Result<&'a [u8], OpenError> {
         full.associate(&mut self.associated);
         let sender = (full.epoch, full.sender);

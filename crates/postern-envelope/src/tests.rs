@@ -1,1 +1,580 @@
+use crate::batch::{self, Batch, MalformedBatch};
+use crate::*;
+use postern_types::{InstanceId, Link, SessionId, Stage, body};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, HashSet};
+use std::num::NonZeroUsize;
 
+const NOW: u64 = 1_700_000_000_000;
+
+fn secret(stage: Stage) -> SecretKey {
+    // Any 32 bytes are an X25519 secret.
+    let text = ["A", "B", "C", "D"][stage as usize].repeat(42) + "A=";
+    SecretKey::parse(&text).unwrap()
+}
+
+fn keyring_in(stage: Stage, instance: u8, epochs: Epochs) -> Keyring {
+    let peers = Stage::ALL.map(|peer| (peer, secret(peer).public()));
+    Keyring::new(
+        stage,
+        InstanceId([instance; 16]),
+        secret(stage),
+        BTreeMap::from(peers),
+        epochs,
+    )
+}
+
+fn keyring(stage: Stage, instance: u8) -> Keyring {
+    let epochs = Epochs {
+        current: 1,
+        previous: None,
+    };
+    keyring_in(stage, instance, epochs)
+}
+
+fn ends(link: Link) -> (Sealer, Opener) {
+    let sealer = keyring(link.sender(), 7).sealer(link).unwrap();
+    (sealer, keyring(link.receiver(), 8).opener(link).unwrap())
+}
+
+fn header() -> Header {
+    Header {
+        session: SessionId([3; 16]),
+        sequence: 4,
+        exchange: 5,
+        part: 6,
+        deadline_ms: NOW + 1000,
+    }
+}
+
+fn sealed(sealer: &mut Sealer, header: &Header, body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    sealer.seal(header, body, &mut out).unwrap();
+    out
+}
+
+#[test]
+fn what_is_sealed_opens_on_every_link_and_says_who_sealed_it() {
+    for link in Link::ALL {
+        let (mut sealer, mut opener) = ends(link);
+        for counter in 0..3 {
+            let mut envelope = sealed(&mut sealer, &header(), b"body");
+            assert_eq!(envelope.len(), 4 + OVERHEAD);
+            let opened = opener.open(&mut envelope, NOW).unwrap();
+            assert_eq!((opened.header, opened.body), (header(), &b"body"[..]));
+            assert_eq!((opened.sender, opened.counter), (InstanceId([7; 16]), counter));
+        }
+    }
+}
+
+#[test]
+fn the_body_is_not_in_the_envelope_in_clear() {
+    let (mut sealer, _) = ends(Link::FrontendToQueryValidator);
+    let envelope = sealed(&mut sealer, &header(), b"select secret from vault");
+    assert!(!envelope.windows(6).any(|w| w == b"secret"));
+}
+
+#[test]
+fn the_layout_is_the_documented_one() {
+    let (mut sealer, _) = ends(Link::QueryValidatorToBackend);
+    let envelope = sealed(&mut sealer, &header(), b"");
+    let mut expected = b"PEV\x01\x02\0\0\0\x01".to_vec();
+    expected.extend([7; 16]);
+    expected.extend([0; 8]);
+    expected.extend([3; 16]);
+    expected.extend([0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 6]);
+    expected.extend((NOW + 1000).to_be_bytes());
+    assert_eq!(&envelope[..77], expected);
+    assert_eq!(envelope.len(), 77 + 16);
+}
+
+#[test]
+fn seal_body_makes_the_body_encoding_in_place() {
+    let (mut sealer, mut opener) = ends(Link::BackendToResponseValidator);
+    let mut out = b"other".to_vec();
+    sealer
+        .seal_body(&header(), &(9u32, "head"), &[b"ta", b"il"], &mut out)
+        .unwrap();
+    let opened = opener.open(&mut out[5..], NOW).unwrap();
+    let (head, tail): ((u32, &str), _) = body::decode(opened.body).unwrap();
+    assert_eq!((head, tail), ((9, "head"), &b"tail"[..]));
+}
+
+#[test]
+fn every_flipped_bit_is_refused() {
+    let (mut sealer, mut opener) = ends(Link::FrontendToQueryValidator);
+    let envelope = sealed(&mut sealer, &header(), b"select 1");
+    for bit in 0..envelope.len() * 8 {
+        let mut changed = envelope.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        assert!(opener.open(&mut changed, NOW).is_err(), "bit {bit}");
+    }
+    // A cached sender key must not change that.
+    opener.open(&mut envelope.clone(), NOW).unwrap();
+    for bit in 0..envelope.len() * 8 {
+        let mut changed = envelope.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        assert!(
+            opener.open(&mut changed, NOW).is_err(),
+            "bit {bit} with a cached key"
+        );
+    }
+}
+
+#[test]
+fn every_other_length_is_refused() {
+    let (mut sealer, mut opener) = ends(Link::FrontendToQueryValidator);
+    let envelope = sealed(&mut sealer, &header(), b"select 1");
+    for length in 0..envelope.len() {
+        assert!(
+            opener.open(&mut envelope[..length].to_vec(), NOW).is_err(),
+            "{length} bytes"
+        );
+    }
+    let mut longer = envelope.clone();
+    longer.push(0);
+    assert_eq!(opener.open(&mut longer, NOW).unwrap_err(), OpenError::Forged);
+}
+
+#[test]
+fn an_envelope_cannot_be_moved_to_another_link() {
+    let (mut sealer, mut own) = ends(Link::QueryValidatorToBackend);
+    let envelope = sealed(&mut sealer, &header(), b"x");
+    own.open(&mut envelope.clone(), NOW).unwrap();
+    for link in Link::ALL
+        .into_iter()
+        .filter(|link| *link != Link::QueryValidatorToBackend)
+    {
+        let mut opener = keyring(link.receiver(), 9).opener(link).unwrap();
+        assert_eq!(
+            opener.open(&mut envelope.clone(), NOW).unwrap_err(),
+            OpenError::WrongLink
+        );
+        let mut relabelled = envelope.clone();
+        relabelled[4] = link as u8;
+        assert_eq!(opener.open(&mut relabelled, NOW).unwrap_err(), OpenError::Forged);
+    }
+}
+
+#[test]
+fn the_two_ways_between_two_stages_have_different_keys() {
+    // The same two key pairs, so the same X25519 secret.
+    let (mut there, _) = ends(Link::QueryValidatorToBackend);
+    let mut envelope = sealed(&mut there, &header(), b"x");
+    envelope[4] = Link::BackendToQueryValidator as u8;
+    let mut back = keyring(Stage::QueryValidator, 9)
+        .opener(Link::BackendToQueryValidator)
+        .unwrap();
+    assert_eq!(back.open(&mut envelope, NOW).unwrap_err(), OpenError::Forged);
+}
+
+#[test]
+fn header_fields_cannot_be_swapped_for_those_of_another_envelope() {
+    let (mut sealer, mut opener) = ends(Link::ResponseValidatorToFrontend);
+    let one = sealed(&mut sealer, &header(), b"rows of one");
+    let other = Header {
+        session: SessionId([0x33; 16]),
+        sequence: 40,
+        exchange: 50,
+        part: 60,
+        deadline_ms: NOW + 9000,
+    };
+    let two = sealed(&mut sealer, &other, b"rows of two");
+    let fields = [25..33, 33..49, 49..57, 57..65, 65..69, 69..77, 77..one.len()];
+    for field in fields {
+        let mut spliced = one.clone();
+        spliced[field.clone()].copy_from_slice(&two[field.clone()]);
+        assert_ne!(spliced, one);
+        assert_eq!(
+            opener.open(&mut spliced, NOW).unwrap_err(),
+            OpenError::Forged,
+            "{field:?}"
+        );
+    }
+}
+
+#[test]
+fn another_stages_secret_cannot_seal_or_open() {
+    let link = Link::QueryValidatorToBackend;
+    let (mut sealer, _) = ends(link);
+    let mut peers: BTreeMap<_, _> = Stage::ALL.map(|s| (s, secret(s).public())).into();
+    let epochs = Epochs {
+        current: 1,
+        previous: None,
+    };
+    // The Frontend's secret, posing as the Query Validator.
+    let thief = Keyring::new(
+        Stage::QueryValidator,
+        InstanceId([1; 16]),
+        secret(Stage::Frontend),
+        peers.clone(),
+        epochs,
+    );
+    let mut forged = sealed(&mut thief.sealer(link).unwrap(), &header(), b"drop table x");
+    let mut backend = keyring(Stage::Backend, 2).opener(link).unwrap();
+    assert_eq!(backend.open(&mut forged, NOW).unwrap_err(), OpenError::Forged);
+    // The Response Validator's secret, posing as the Backend.
+    peers.insert(Stage::Backend, secret(Stage::ResponseValidator).public());
+    let spy = Keyring::new(
+        Stage::Backend,
+        InstanceId([1; 16]),
+        secret(Stage::ResponseValidator),
+        peers,
+        epochs,
+    );
+    let mut envelope = sealed(&mut sealer, &header(), b"select 1");
+    assert_eq!(
+        spy.opener(link).unwrap().open(&mut envelope, NOW).unwrap_err(),
+        OpenError::Forged
+    );
+}
+
+#[test]
+fn a_deadline_holds_to_the_millisecond_and_only_for_genuine_envelopes() {
+    let (mut sealer, mut opener) = ends(Link::FrontendToQueryValidator);
+    let envelope = sealed(&mut sealer, &header(), b"x");
+    opener.open(&mut envelope.clone(), NOW + 1000).unwrap();
+    assert_eq!(
+        opener.open(&mut envelope.clone(), NOW + 1001).unwrap_err(),
+        OpenError::Expired
+    );
+    let mut forged = envelope.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    assert_eq!(
+        opener.open(&mut forged, NOW + 1001).unwrap_err(),
+        OpenError::Forged
+    );
+    let lasting = Header {
+        deadline_ms: Header::NO_DEADLINE,
+        ..header()
+    };
+    opener
+        .open(&mut sealed(&mut sealer, &lasting, b"x"), u64::MAX)
+        .unwrap();
+}
+
+#[test]
+fn an_unknown_version_is_named_as_such() {
+    let (mut sealer, mut opener) = ends(Link::FrontendToQueryValidator);
+    let mut envelope = sealed(&mut sealer, &header(), b"x");
+    envelope[3] = 2;
+    assert_eq!(opener.open(&mut envelope, NOW).unwrap_err(), OpenError::Version);
+}
+
+#[test]
+fn a_rotation_accepts_two_epochs_and_no_third() {
+    let link = Link::FrontendToQueryValidator;
+    let epochs = |current, previous| Epochs { current, previous };
+    let sealed_in = |epoch| {
+        let ring = keyring_in(Stage::Frontend, 7, epochs(epoch, None));
+        sealed(&mut ring.sealer(link).unwrap(), &header(), b"x")
+    };
+    let mut opener = keyring_in(Stage::QueryValidator, 8, epochs(2, Some(1)))
+        .opener(link)
+        .unwrap();
+    opener.open(&mut sealed_in(1), NOW).unwrap();
+    opener.open(&mut sealed_in(2), NOW).unwrap();
+    assert_eq!(opener.open(&mut sealed_in(3), NOW).unwrap_err(), OpenError::Epoch);
+    let mut relabelled = sealed_in(1);
+    relabelled[8] = 2;
+    assert_eq!(opener.open(&mut relabelled, NOW).unwrap_err(), OpenError::Forged);
+    let mut after = keyring_in(Stage::QueryValidator, 8, epochs(2, None))
+        .opener(link)
+        .unwrap();
+    assert_eq!(after.open(&mut sealed_in(1), NOW).unwrap_err(), OpenError::Epoch);
+}
+
+#[test]
+fn no_nonce_repeats_between_sealers_of_one_keyring() {
+    let ring = keyring(Stage::Frontend, 7);
+    let link = Link::FrontendToQueryValidator;
+    let (mut a, mut b) = (ring.sealer(link).unwrap(), ring.sealer(link).unwrap());
+    let mut seen = HashSet::new();
+    for _ in 0..100 {
+        for sealer in [&mut a, &mut b] {
+            let envelope = sealed(sealer, &header(), b"same body");
+            // Sender and counter are key and nonce.
+            assert!(seen.insert(envelope[9..33].to_vec()));
+        }
+    }
+}
+
+#[test]
+fn two_instances_use_different_keys_for_the_same_counter() {
+    let link = Link::FrontendToQueryValidator;
+    let of = |instance| {
+        sealed(
+            &mut keyring(Stage::Frontend, instance).sealer(link).unwrap(),
+            &header(),
+            &[0; 32],
+        )
+    };
+    let (one, two) = (of(1), of(2));
+    assert_eq!(one[25..33], two[25..33], "both begin at the same counter");
+    // The bodies in clear are all zeros: what differs is the key stream.
+    assert_ne!(one[77..109], two[77..109]);
+    // And one can't be passed off as the other.
+    let mut relabelled = one.clone();
+    relabelled[9..25].copy_from_slice(&two[9..25]);
+    let mut opener = keyring(Stage::QueryValidator, 8).opener(link).unwrap();
+    assert_eq!(opener.open(&mut relabelled, NOW).unwrap_err(), OpenError::Forged);
+}
+
+#[test]
+fn a_used_up_counter_seals_no_more_and_leaves_the_buffer_alone() {
+    let link = Link::FrontendToQueryValidator;
+    let ring = keyring(Stage::Frontend, 7);
+    ring.counter(link)
+        .store(MAX_COUNTER - 1, std::sync::atomic::Ordering::Relaxed);
+    let mut sealer = ring.sealer(link).unwrap();
+    let mut out = Vec::new();
+    sealer.seal(&header(), b"last", &mut out).unwrap();
+    let length = out.len();
+    for _ in 0..2 {
+        assert_eq!(
+            sealer.seal(&header(), b"one more", &mut out),
+            Err(SealError::Exhausted)
+        );
+        assert_eq!(out.len(), length);
+    }
+}
+
+#[test]
+fn keyrings_refuse_what_is_not_theirs() {
+    let ring = keyring(Stage::Frontend, 1);
+    assert!(matches!(
+        ring.sealer(Link::QueryValidatorToBackend).unwrap_err(),
+        KeyringError::NotOurs { .. }
+    ));
+    assert!(matches!(
+        ring.opener(Link::FrontendToQueryValidator).unwrap_err(),
+        KeyringError::NotOurs { .. }
+    ));
+    let epochs = Epochs {
+        current: 1,
+        previous: None,
+    };
+    let with = |peers| {
+        Keyring::new(
+            Stage::Frontend,
+            InstanceId([1; 16]),
+            secret(Stage::Frontend),
+            peers,
+            epochs,
+        )
+        .sealer(Link::FrontendToQueryValidator)
+        .unwrap_err()
+    };
+    assert_eq!(with(BTreeMap::new()), KeyringError::NoPeer(Stage::QueryValidator));
+    let zero = PublicKey([0; 32]);
+    let weak = with(BTreeMap::from([(Stage::QueryValidator, zero)]));
+    assert_eq!(weak, KeyringError::WeakPeer(Stage::QueryValidator));
+}
+
+#[test]
+fn keys_survive_their_text_and_secrets_hide() {
+    let key = SecretKey::generate().unwrap();
+    let again = SecretKey::parse(&format!("  {}\n", key.to_base64().as_str())).unwrap();
+    assert_eq!(key.public(), again.public());
+    assert_eq!(PublicKey::parse(&key.public().to_string()), Ok(key.public()));
+    assert_eq!(format!("{key:?}"), "SecretKey(hidden)");
+    assert!(
+        !format!("{:?}", keyring(Stage::Frontend, 1)).contains(secret(Stage::Frontend).to_base64().as_str())
+    );
+    for bad in ["", "AAAA", "not base64!", &"A".repeat(64)] {
+        assert!(SecretKey::parse(bad).is_err(), "{bad}");
+        assert!(PublicKey::parse(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn generated_keys_differ() {
+    let (a, b) = (SecretKey::generate().unwrap(), SecretKey::generate().unwrap());
+    assert_ne!(a.public(), b.public());
+}
+
+#[test]
+fn made_up_senders_do_not_push_genuine_keys_out_nor_get_in() {
+    let (mut sealer, mut opener) = ends(Link::FrontendToQueryValidator);
+    let envelope = sealed(&mut sealer, &header(), b"x");
+    opener.open(&mut envelope.clone(), NOW).unwrap();
+    assert_eq!(opener.cached_senders(), 1);
+    for i in 0..200u8 {
+        let mut made_up = envelope.clone();
+        made_up[9] = i;
+        made_up[10] = 0;
+        assert_eq!(opener.open(&mut made_up, NOW).unwrap_err(), OpenError::Forged);
+    }
+    assert_eq!(opener.cached_senders(), 1);
+}
+
+#[test]
+fn the_sender_cache_is_bounded() {
+    let link = Link::FrontendToQueryValidator;
+    let mut opener = keyring(Stage::QueryValidator, 8).opener(link).unwrap();
+    for instance in 0..100 {
+        let mut sealer = keyring(Stage::Frontend, instance).sealer(link).unwrap();
+        opener
+            .open(&mut sealed(&mut sealer, &header(), b"x"), NOW)
+            .unwrap();
+    }
+    assert_eq!(opener.cached_senders(), 64);
+}
+
+fn window(senders: usize) -> ReplayWindow {
+    ReplayWindow::new(NonZeroUsize::new(senders).unwrap())
+}
+
+#[test]
+fn a_replay_is_refused_and_reordering_inside_the_window_is_not() {
+    let mut w = window(2);
+    let sender = InstanceId([1; 16]);
+    for counter in [5, 3, 4, REPLAY_WINDOW + 4, 6, 0x7fff_ffff] {
+        assert_eq!(w.offer(sender, counter), Freshness::Fresh, "{counter}");
+    }
+    assert_eq!(w.offer(sender, 0x7fff_ffff), Freshness::Repeated);
+    assert_eq!(w.offer(sender, 0x7fff_ffff - REPLAY_WINDOW), Freshness::TooOld);
+    assert_eq!(w.offer(sender, 0x7fff_ffff - REPLAY_WINDOW + 1), Freshness::Fresh);
+    assert_eq!(
+        w.offer(sender, 0x7fff_ffff - REPLAY_WINDOW + 1),
+        Freshness::Repeated
+    );
+    assert_eq!(w.offer(sender, u64::MAX), Freshness::Fresh);
+    assert_eq!(w.offer(sender, u64::MAX), Freshness::Repeated);
+}
+
+#[test]
+fn windows_of_two_senders_are_their_own_and_the_longest_unused_goes() {
+    let mut w = window(2);
+    let [a, b, c] = [1, 2, 3].map(|i| InstanceId([i; 16]));
+    assert_eq!(w.offer(a, 1), Freshness::Fresh);
+    assert_eq!(w.offer(b, 1), Freshness::Fresh);
+    assert_eq!(w.offer(a, 1), Freshness::Repeated);
+    // b is now the longest unused.
+    assert_eq!(w.offer(c, 1), Freshness::Fresh);
+    assert_eq!(w.offer(a, 1), Freshness::Repeated);
+    assert_eq!(w.offer(c, 1), Freshness::Repeated);
+}
+
+fn batch_of(envelopes: &[Vec<u8>]) -> Vec<u8> {
+    let mut batch = Batch::new();
+    for envelope in envelopes {
+        batch.push(envelope).unwrap();
+    }
+    assert_eq!(batch.envelopes(), envelopes.len());
+    batch.take()
+}
+
+#[test]
+fn a_batch_is_filled_in_place_and_a_failed_seal_leaves_no_trace() {
+    let (mut sealer, mut opener) = ends(Link::FrontendToQueryValidator);
+    let mut batch = Batch::new();
+    assert!(batch.is_empty());
+    batch
+        .push_with(|out| sealer.seal(&header(), b"one", out))
+        .unwrap();
+    let before = batch.len();
+    let failed = batch.push_with(|out| {
+        out.push(1);
+        Err(SealError::Exhausted)
+    });
+    assert_eq!((failed, batch.len()), (Err(SealError::Exhausted), before));
+    batch
+        .push_with(|out| sealer.seal_body(&header(), &1u8, &[b"two"], out))
+        .unwrap();
+    assert_eq!(batch.envelopes(), 2);
+    let mut message = batch.take();
+    assert!(batch.is_empty());
+    assert_eq!(batch.envelopes(), 0);
+    let envelopes = batch::split(&mut message).unwrap();
+    let bodies: Vec<_> = envelopes
+        .into_iter()
+        .map(|e| opener.open(e, NOW).unwrap().body.to_vec())
+        .collect();
+    assert_eq!(bodies, [b"one".to_vec(), b"\0\0\0\x01\x01two".to_vec()]);
+}
+
+#[test]
+fn inconsistent_batches_are_refused_as_a_whole() {
+    let good = batch_of(&[vec![1; OVERHEAD], vec![2; OVERHEAD + 9]]);
+    assert_eq!(batch::split(&mut good.clone()).unwrap().len(), 2);
+    for cut in 0..good.len() {
+        // The first envelope alone is a whole batch.
+        let whole = cut == 4 + OVERHEAD;
+        assert_eq!(
+            batch::split(&mut good[..cut].to_vec()).is_ok(),
+            whole,
+            "{cut} bytes"
+        );
+    }
+    let mut more = good.clone();
+    more.push(0);
+    assert_eq!(batch::split(&mut more).unwrap_err(), MalformedBatch);
+    let mut short = batch_of(&[vec![1; OVERHEAD - 1]]);
+    assert_eq!(batch::split(&mut short).unwrap_err(), MalformedBatch);
+    assert_eq!(batch::split(&mut [0xff; 200]).unwrap_err(), MalformedBatch);
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_never_open(mut bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let (_, mut opener) = ends(Link::FrontendToQueryValidator);
+        prop_assert!(opener.open(&mut bytes, NOW).is_err());
+    }
+
+    #[test]
+    fn a_genuine_header_with_random_rest_never_opens(
+        rest in prop::collection::vec(any::<u8>(), 0..200),
+        keep in 5usize..93,
+    ) {
+        let (mut sealer, mut opener) = ends(Link::FrontendToQueryValidator);
+        let envelope = sealed(&mut sealer, &header(), b"select 1");
+        let mut bytes = envelope[..keep].to_vec();
+        bytes.extend(&rest);
+        prop_assume!(bytes != envelope);
+        prop_assert!(opener.open(&mut bytes, NOW).is_err());
+    }
+
+    #[test]
+    fn any_header_and_body_come_back(
+        session: [u8; 16], sequence: u64, exchange: u64, part: u32, deadline_ms in NOW..,
+        body in prop::collection::vec(any::<u8>(), 0..2000),
+    ) {
+        let header = Header { session: SessionId(session), sequence, exchange, part, deadline_ms };
+        let (mut sealer, mut opener) = ends(Link::ResponseValidatorToFrontend);
+        let mut envelope = sealed(&mut sealer, &header, &body);
+        let opened = opener.open(&mut envelope, NOW).unwrap();
+        prop_assert_eq!((opened.header, opened.body), (header, &body[..]));
+    }
+
+    #[test]
+    fn split_never_panics_and_gives_back_every_byte(mut bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        let length = bytes.len();
+        if let Ok(envelopes) = batch::split(&mut bytes) {
+            prop_assert_eq!(envelopes.iter().map(|e| e.len() + 4).sum::<usize>(), length);
+        }
+    }
+
+    #[test]
+    fn split_undoes_push(envelopes in prop::collection::vec(prop::collection::vec(any::<u8>(), 93..200), 1..20)) {
+        let mut message = batch_of(&envelopes);
+        let split: Vec<Vec<u8>> = batch::split(&mut message).unwrap().into_iter().map(|e| e.to_vec()).collect();
+        prop_assert_eq!(split, envelopes);
+    }
+
+    #[test]
+    fn the_window_agrees_with_a_set(counters in prop::collection::vec(0u64..30_000, 1..400)) {
+        let mut window = window(1);
+        let mut seen = HashSet::new();
+        let mut top = None;
+        for counter in counters {
+            let expected = match top {
+                Some(top) if counter + REPLAY_WINDOW <= top => Freshness::TooOld,
+                _ if !seen.insert(counter) => Freshness::Repeated,
+                _ => Freshness::Fresh,
+            };
+            top = top.max(Some(counter));
+            prop_assert_eq!(window.offer(InstanceId([1; 16]), counter), expected);
+        }
+    }
+}
