@@ -32,6 +32,7 @@ mod chain;
 mod cross;
 mod files;
 mod line;
+mod parse;
 mod reader;
 mod record;
 mod recover;
