@@ -205,35 +205,24 @@ fn hex_digest(bytes: &[u8]) -> HexHash {
     text
 }
 
-/// A line whose hash holds.
+/// What a line says of itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SealedLine {
     /// Its number and hash.
     pub(crate) link: Link,
     /// The hash it names as the one before.
     pub(crate) prev: HexHash,
+    /// Its hash is the hash of its bytes.
+    pub(crate) holds: bool,
 }
 
-/// Why a line's seal does not hold.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum LineError {
-    /// It is not in the form of a record.
-    Malformed,
-    /// Its hash is not the hash of its bytes. What it claims is in here, to go on checking after it.
-    Hash(SealedLine),
-}
-
-/// Reads number, prev and hash of a line (without its end) and checks the hash.
-pub(crate) fn read(line: &[u8]) -> Result<SealedLine, LineError> {
-    let claimed = claims(line).ok_or(LineError::Malformed)?;
-    let sealed = line.len().checked_sub(HASH.len() + 64 + END.len());
-    let body = sealed
-        .and_then(|end| line.get(..end))
-        .ok_or(LineError::Malformed)?;
-    if hex_digest(body) != claimed.link.hash {
-        return Err(LineError::Hash(claimed));
-    }
-    Ok(claimed)
+/// Reads number, prev and hash of a line (without its end) and computes whether the hash holds. `None` when
+/// it is not in the form of a record.
+pub(crate) fn read(line: &[u8]) -> Option<SealedLine> {
+    let mut sealed = claims(line)?;
+    let end = line.len().checked_sub(HASH.len() + 64 + END.len())?;
+    sealed.holds = hex_digest(line.get(..end)?) == sealed.link.hash;
+    Some(sealed)
 }
 
 fn claims(line: &[u8]) -> Option<SealedLine> {
@@ -249,5 +238,6 @@ fn claims(line: &[u8]) -> Option<SealedLine> {
     Some(SealedLine {
         link: Link { number, hash: *hash },
         prev: *prev,
+        holds: false,
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::chain::{self, ChainBreak, Link};
 use crate::files::{self, Head, RecordFile};
-use crate::line::{self, LineError, SealedLine};
+use crate::line::{self, SealedLine};
 use crate::reader::{self, Next};
 use std::fmt;
 use std::fs::File;
@@ -190,19 +190,16 @@ impl Check {
     }
 
     fn read_line(&mut self, file: &str, line: u64, bytes: &[u8]) -> Option<Link> {
-        let sealed = match line::read(bytes) {
-            Ok(sealed) => sealed,
-            Err(LineError::Hash(claimed)) => {
-                self.find(file, line, FindingKind::Changed);
-                claimed
-            }
-            Err(LineError::Malformed) => {
-                self.find(file, line, FindingKind::Malformed);
-                // The next line can't be compared with this one; its number still is, with the one after.
-                self.last = None;
-                return None;
-            }
+        let Some(sealed) = line::read(bytes) else {
+            self.find(file, line, FindingKind::Malformed);
+            // The next line can't be compared with this one; its number still is, with the one after.
+            self.last = None;
+            return None;
         };
+        if !sealed.holds {
+            // What it claims still serves to check the line after it.
+            self.find(file, line, FindingKind::Changed);
+        }
         self.report.records = self.report.records.saturating_add(1);
         self.compare_with_last(file, line, &sealed);
         self.pass(sealed.link);
