@@ -1,0 +1,167 @@
+//! `postern up` with real NATS servers and stand-ins for the stages, which are shell scripts that say they
+//! are ready and then wait. The test holds the Frontend's port itself.
+
+use postern_cli::directory::RingDirectory;
+use postern_cli::hop::Hop;
+use postern_cli::init::{InitOptions, init};
+use postern_cli::part::Part;
+use postern_cli::status::{Status, is_running};
+use postern_types::Stage;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longest wait for anything; only a way out.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Fixture {
+    supervisor: Child,
+    ring: RingDirectory,
+    ready_file: std::path::PathBuf,
+    _listener: TcpListener,
+    _files: tempfile::TempDir,
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        let _ = self.supervisor.kill();
+        let _ = self.supervisor.wait();
+    }
+}
+
+/// What a stage's stand-in does: `$4` is the ready file.
+const WAITS: &str = "#!/bin/sh\ntouch \"$4\"\nexec sleep 1000\n";
+
+fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
+
+fn start(stage_script: &str) -> Fixture {
+    let files = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut options = InitOptions::new(files.path().join("ring"), "postgres://u:p@h/d".parse().unwrap());
+    options.listen = listener.local_addr().unwrap().to_string();
+    options.nats_ports = free_ports();
+    let ring = init(&options).unwrap();
+    let stages = files.path().join("stages");
+    fs::create_dir(&stages).unwrap();
+    for stage in Stage::ALL {
+        let program = stages.join(format!("postern-{stage}"));
+        fs::write(&program, stage_script).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let config = fs::read_to_string(ring.ring_config_file()).unwrap();
+    let config = format!("stage_directory = '{}'\n{config}", stages.display());
+    fs::write(ring.ring_config_file(), config).unwrap();
+    let ready_file = files.path().join("ready");
+    let supervisor = Command::new(env!("CARGO_BIN_EXE_postern"))
+        .args([
+            "up",
+            ring.path().to_str().unwrap(),
+            "--ready-file",
+            ready_file.to_str().unwrap(),
+        ])
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    Fixture {
+        supervisor,
+        ring,
+        ready_file,
+        _listener: listener,
+        _files: files,
+    }
+}
+
+fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "never came true: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+impl Fixture {
+    fn pid_of(&self, part: Part) -> Option<u32> {
+        let status = Status::read(&self.ring).unwrap()?;
+        status.parts[&part.name()].pid.filter(|pid| is_running(*pid))
+    }
+
+    fn all_pids(&self) -> Vec<u32> {
+        Part::ALL
+            .into_iter()
+            .map(|part| self.pid_of(part).unwrap())
+            .collect()
+    }
+
+    fn signal_supervisor(&self, signal: Signal) {
+        kill(self.supervisor.id(), signal);
+    }
+}
+
+fn kill(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
+}
+
+/// Neither there nor a zombie that somebody else has yet to collect.
+fn is_gone(pid: u32) -> bool {
+    match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Err(_) => true,
+        Ok(stat) => stat.rsplit(')').next().unwrap().trim_start().starts_with('Z'),
+    }
+}
+
+#[test]
+fn what_dies_comes_back_and_sigterm_leaves_nothing_behind() {
+    let mut ring = start(WAITS);
+    wait_for("ready", || ring.ready_file.exists());
+    for part in [Part::Stage(Stage::Backend), Part::Nats(Hop::CleanQuery)] {
+        let before = ring.pid_of(part).unwrap();
+        kill(before, Signal::KILL);
+        wait_for("another process took its place", || {
+            ring.pid_of(part).is_some_and(|pid| pid != before)
+        });
+    }
+    let pids = ring.all_pids();
+    ring.signal_supervisor(Signal::TERM);
+    let status = ring.supervisor.wait().unwrap();
+    assert!(status.success(), "{status}");
+    assert!(pids.iter().all(|pid| is_gone(*pid)), "a child is left");
+    assert!(!ring.ready_file.exists());
+    assert!(Status::read(&ring.ring).unwrap().is_none());
+}
+
+#[test]
+fn not_even_sigkill_leaves_children_behind() {
+    let mut ring = start(WAITS);
+    wait_for("ready", || ring.ready_file.exists());
+    let pids = ring.all_pids();
+    ring.signal_supervisor(Signal::KILL);
+    ring.supervisor.wait().unwrap();
+    wait_for("all children are gone", || pids.iter().all(|pid| is_gone(*pid)));
+}
+
+#[test]
+fn a_second_up_is_refused() {
+    let ring = start(WAITS);
+    wait_for("ready", || ring.ready_file.exists());
+    let second = Command::new(env!("CARGO_BIN_EXE_postern"))
+        .args(["up", ring.ring.path().to_str().unwrap()])
+        .output();
+    let second = second.unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("already up"));
+    assert!(ring.pid_of(Part::Stage(Stage::Frontend)).is_some());
+}
+
+#[test]
+fn a_stage_that_can_not_run_ends_it_with_a_sentence() {
+    let mut ring = start("#!/bin/sh\necho 'no such key' >&2\nexit 1\n");
+    let status = ring.supervisor.wait().unwrap();
+    assert_eq!(status.code(), Some(1));
+    assert!(!ring.ready_file.exists());
+}
