@@ -59,7 +59,9 @@ impl TailReader {
     /// When the directory can't be read.
     pub fn open(directory: &Path, files: usize) -> io::Result<TailReader> {
         let all = files::list(directory)?;
-        let first = all.iter().rev().take(files).last().map_or(1, |file| file.first);
+        let first = all
+            .get(all.len().saturating_sub(files))
+            .map_or(1, |file| file.first);
         Ok(TailReader {
             directory: directory.to_owned(),
             first,

@@ -86,8 +86,9 @@ fn scan(file: RecordFile, before: Link, head: &Link) -> Result<Place, LedgerErro
             }
             Next::End => break,
         }
-        let sealed =
-            line::read(&bytes).map_err(|_| inconsistent(&file.path, number, "the record is damaged"))?;
+        let sealed = line::read(&bytes)
+            .filter(|sealed| sealed.holds)
+            .ok_or_else(|| inconsistent(&file.path, number, "the record is damaged"))?;
         chain::follows(&link, &sealed)
             .map_err(|_| inconsistent(&file.path, number, "the record does not follow the one before"))?;
         link = sealed.link;
@@ -116,7 +117,8 @@ fn last_link(file: &RecordFile) -> Result<Link, LedgerError> {
     let tail = read_tail(&file.path).map_err(io)?;
     let whole = tail.strip_suffix(b"\n").ok_or_else(damaged)?;
     let last = whole.rsplit(|byte| *byte == b'\n').next().ok_or_else(damaged)?;
-    line::read(last).map(|sealed| sealed.link).map_err(|_| damaged())
+    let sealed = line::read(last).filter(|sealed| sealed.holds);
+    sealed.map(|sealed| sealed.link).ok_or_else(damaged)
 }
 
 fn read_tail(path: &Path) -> io::Result<Vec<u8>> {
