@@ -1,1 +1,151 @@
-//! postern-frontend.
+//! The Frontend: the only stage that clients reach (P1).
+//!
+//! It speaks PostgreSQL's protocol with clients, cuts what they send into exchanges, and sends those round the
+//! ring; what comes back it writes to the client that asked (P5). It is not trusted with identities: the
+//! Query Validator decides who signs in and gives a sealed ticket, without which nothing goes on.
+//!
+//! It trusts: its configuration, and envelopes that the Response Validator (and, for sign-in, the Query
+//! Validator) sealed to it. It does not trust a byte from a client. Not in it: verifiers, policy, SQL, and any
+//! route to the database; its dependencies show that.
+//!
+//! # How it runs
+//! One thread. Each client has a task ([`client`]) that moves bytes between the socket and its
+//! [`session::Session`], which is free of I/O. One task seals and publishes what the sessions have got ready
+//! ([`outlet`]), one opens answers and gives them to the sessions ([`inlet`]). All share one [`frontend::Frontend`].
+
+pub mod backends;
+pub mod client;
+pub mod config;
+pub mod copy;
+pub mod credit;
+pub mod exchange;
+pub mod frontend;
+pub mod inlet;
+pub mod listener;
+pub mod outlet;
+pub mod output;
+pub mod registry;
+pub mod session;
+pub mod signin;
+pub mod startup;
+pub mod statements;
+pub mod stream;
+pub mod tls;
+pub mod watch;
+
+use crate::backends::HEARTBEAT;
+use crate::config::FrontendConfig;
+use crate::frontend::{Frontend, Parts};
+use crate::inlet::Openers;
+use anyhow::Context as _;
+use postern_bus::{Inlet, Outlet};
+use postern_ledger::Ledger;
+use postern_runtime::{StageContext, unix_ms};
+use postern_types::Link;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// How long exchanges that are under way may take to finish when the Frontend stops.
+const FINISH: Duration = Duration::from_secs(5);
+/// How long last messages to clients and to the ring may take after that.
+const LAST_MESSAGES: Duration = Duration::from_secs(2);
+
+/// Runs a Frontend until it is asked to stop.
+///
+/// # Errors
+/// When the configuration can't be used, the address is taken, or the ledger can't be written.
+pub async fn run(config: FrontendConfig, context: StageContext) -> anyhow::Result<()> {
+    tokio::task::LocalSet::new()
+        .run_until(live(config, context))
+        .await
+}
+
+async fn live(config: FrontendConfig, context: StageContext) -> anyhow::Result<()> {
+    let session_limits = config.limits.checked()?;
+    let tls = tls::acceptor(&config)?;
+    let keyring = config.keys.keyring(context.stage, context.instance)?;
+    let sealer = keyring.sealer(Link::FrontendToQueryValidator)?;
+    let openers = Openers {
+        answers: keyring.opener(Link::ResponseValidatorToFrontend)?,
+        sign_in: keyring.opener(Link::QueryValidatorToFrontend)?,
+    };
+    let ledger = Ledger::open(
+        &config.ledger.directory,
+        context.stage,
+        context.instance,
+        unix_ms(),
+    )?;
+    let listener =
+        listener::bind(config.listen).with_context(|| format!("can't listen on {}", config.listen))?;
+    let subject = config.outlet.stream.clone();
+    let connected =
+        async { tokio::try_join!(Outlet::connect(&config.outlet), Inlet::connect(&config.inlet)) };
+    let (outlet, inlet) = tokio::select! {
+        connected = connected => connected?,
+        () = context.shutdown.cancelled() => return Ok(()),
+    };
+    let frontend = Rc::new(Frontend::new(Parts {
+        slot: config.slot,
+        session_limits,
+        limits: config.limits,
+        tls_mode: config.tls_mode,
+        tls,
+        backends: config.backends,
+        ledger,
+        shutdown: context.shutdown.clone(),
+    }));
+    tracing::info!(listen = %config.listen, "accepting clients");
+    context.ready.announce()?;
+
+    tokio::task::spawn_local(listener::run(listener, Rc::clone(&frontend)));
+    tokio::select! {
+        result = outlet::run(Rc::clone(&frontend), outlet, sealer, subject) => result,
+        result = inlet::run(Rc::clone(&frontend), inlet, openers) => result,
+        () = keep_time(&frontend) => Ok(()),
+    }?;
+    context.ready.withdraw()?;
+    frontend.record(&postern_ledger::Record::new(
+        unix_ms(),
+        postern_ledger::Event::StageStop,
+    ));
+    frontend.commit()?;
+    Ok(())
+}
+
+/// Ticks until the Frontend is to stop, then lets the sessions finish.
+async fn keep_time(frontend: &Frontend) {
+    let mut ticks = tokio::time::interval(HEARTBEAT);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut stopping: Option<Instant> = None;
+    loop {
+        tokio::select! {
+            biased;
+            _ = ticks.tick() => {}
+            () = frontend.shutdown.cancelled(), if stopping.is_none() => {}
+        }
+        let now = Instant::now();
+        frontend.tick(now);
+        if !frontend.shutdown.is_cancelled() {
+            continue;
+        }
+        let since = *stopping.get_or_insert(now);
+        let late = now.saturating_duration_since(since) >= FINISH;
+        stop_sessions(frontend, late);
+        let all_gone = frontend.seats().is_empty() && frontend.queue.is_idle();
+        if all_gone || now.saturating_duration_since(since) >= FINISH + LAST_MESSAGES {
+            return;
+        }
+        if stopping == Some(now) {
+            ticks.reset_after(Duration::from_millis(20));
+        }
+    }
+}
+
+fn stop_sessions(frontend: &Frontend, late: bool) {
+    for seat in frontend.seats() {
+        let mut session = seat.session.borrow_mut();
+        session.stop(late);
+        frontend.collect_and_commit(&mut session);
+        seat.wake();
+    }
+}

@@ -1,0 +1,227 @@
+//! `frontend.toml`.
+
+use crate::session::SessionLimits;
+use crate::statements::StatementLimits;
+use postern_bus::{InletConfig, OutletConfig};
+use postern_runtime::{KeysConfig, LedgerConfig};
+use postern_types::Slot;
+use postern_wire::Limits;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Configuration of one Frontend.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FrontendConfig {
+    /// Name of this Frontend in subjects, such as `frontend-0`.
+    pub slot: Slot,
+    /// Backends it may send sessions to.
+    pub backends: Vec<Slot>,
+    /// Address on which clients connect.
+    pub listen: SocketAddr,
+    /// Whether clients may, must or can't use TLS.
+    #[serde(default)]
+    pub tls_mode: TlsMode,
+    /// PEM file with the certificate that clients see, and its chain.
+    pub tls_certificate_file: Option<PathBuf>,
+    /// PEM file with the certificate's private key.
+    pub tls_key_file: Option<PathBuf>,
+    /// Keys of this stage and its peers.
+    pub keys: KeysConfig,
+    /// Where answers come from (NATS-4).
+    pub inlet: InletConfig,
+    /// Where requests go (NATS-1).
+    pub outlet: OutletConfig,
+    /// Where records go.
+    pub ledger: LedgerConfig,
+    /// Limits.
+    #[serde(default)]
+    pub limits: LimitsConfig,
+}
+
+/// TLS towards clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsMode {
+    /// When the client asks for it.
+    #[default]
+    Prefer,
+    /// No sign-in without it.
+    Require,
+    /// Never.
+    Disable,
+}
+
+/// What clients may use up. Every value must be above 0.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Signed-in sessions.
+    pub sessions: usize,
+    /// Connections that have not signed in yet.
+    pub connections_before_sign_in: usize,
+    /// ... of one address.
+    pub connections_before_sign_in_per_address: usize,
+    /// Time from connecting to being signed in.
+    pub sign_in_timeout_ms: u64,
+    /// Prepared statements a session may have remembered; beyond, the one unused for longest is forgotten.
+    pub statements: usize,
+    /// Bytes of SQL text and names of these.
+    pub statement_bytes: usize,
+    /// Exchanges a session may have under way.
+    pub exchanges: usize,
+    /// Bytes of these.
+    pub exchange_bytes: usize,
+    /// Bytes of answer a session may have under way.
+    pub answer_window_bytes: u64,
+    /// Longest Query message.
+    pub query_bytes: u32,
+    /// Longest Parse message.
+    pub parse_bytes: u32,
+    /// Longest Bind message, at most 8 MiB.
+    pub bind_bytes: u32,
+    /// Longest CopyData message.
+    pub copy_data_bytes: u32,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        let wire = Limits::default();
+        LimitsConfig {
+            sessions: 1000,
+            connections_before_sign_in: 200,
+            connections_before_sign_in_per_address: 200,
+            sign_in_timeout_ms: 10_000,
+            statements: 5000,
+            statement_bytes: 8 * 1024 * 1024,
+            exchanges: 256,
+            exchange_bytes: 8 * 1024 * 1024,
+            answer_window_bytes: 2 * 1024 * 1024,
+            query_bytes: wire.query_bytes,
+            parse_bytes: wire.parse_bytes,
+            bind_bytes: wire.bind_bytes,
+            copy_data_bytes: wire.copy_data_bytes,
+        }
+    }
+}
+
+/// A limit that can't work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`limits.{name}` must be from {least} to {most}")]
+pub struct InvalidLimit {
+    name: &'static str,
+    least: u64,
+    most: u64,
+}
+
+impl LimitsConfig {
+    /// The bounds of one session.
+    ///
+    /// # Errors
+    /// When a limit is out of its range.
+    pub fn checked(&self) -> Result<SessionLimits, InvalidLimit> {
+        const MIB: u64 = 1024 * 1024;
+        let within = |name, value: u64, least, most| {
+            if (least..=most).contains(&value) {
+                Ok(())
+            } else {
+                Err(InvalidLimit { name, least, most })
+            }
+        };
+        let size = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+        within("sessions", size(self.sessions), 1, 100_000)?;
+        let before = size(self.connections_before_sign_in);
+        within("connections_before_sign_in", before, 1, 100_000)?;
+        let each = size(self.connections_before_sign_in_per_address);
+        within("connections_before_sign_in_per_address", each, 1, 100_000)?;
+        within("sign_in_timeout_ms", self.sign_in_timeout_ms, 100, 600_000)?;
+        within("statements", size(self.statements), 1, 1_000_000)?;
+        within("statement_bytes", size(self.statement_bytes), 1024, 1024 * MIB)?;
+        within("exchanges", size(self.exchanges), 1, 100_000)?;
+        within("exchange_bytes", size(self.exchange_bytes), 1024, 1024 * MIB)?;
+        within(
+            "answer_window_bytes",
+            self.answer_window_bytes,
+            512 * 1024,
+            1024 * MIB,
+        )?;
+        within("query_bytes", self.query_bytes.into(), 1024, 8 * MIB)?;
+        within("parse_bytes", self.parse_bytes.into(), 1024, 8 * MIB)?;
+        within("bind_bytes", self.bind_bytes.into(), 1024, 8 * MIB)?;
+        within("copy_data_bytes", self.copy_data_bytes.into(), 1024, 1024 * MIB)?;
+        Ok(SessionLimits {
+            wire: Limits {
+                query_bytes: self.query_bytes,
+                parse_bytes: self.parse_bytes,
+                bind_bytes: self.bind_bytes,
+                copy_data_bytes: self.copy_data_bytes,
+                ..Limits::default()
+            },
+            statements: StatementLimits {
+                count: self.statements,
+                bytes: self.statement_bytes,
+            },
+            exchanges: self.exchanges,
+            exchange_bytes: self.exchange_bytes,
+            answer_window: self.answer_window_bytes,
+        })
+    }
+
+    /// See `sign_in_timeout_ms`.
+    pub fn sign_in_timeout(&self) -> Duration {
+        Duration::from_millis(self.sign_in_timeout_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: &str = r#"
+slot = "frontend-0"
+backends = ["backend-0"]
+listen = "127.0.0.1:6432"
+tls_mode = "require"
+tls_certificate_file = "tls/server.crt"
+tls_key_file = "tls/server.key"
+[keys]
+secret_file = "keys/frontend.key"
+epoch = 1
+[keys.peers]
+[inlet]
+url = "nats://127.0.0.1:4225"
+user = "frontend"
+password_file = "keys/in"
+stream = "clean-resp"
+consumer = "frontend-0"
+[outlet]
+url = "nats://127.0.0.1:4222"
+user = "frontend"
+password_file = "keys/out"
+stream = "dirty-query"
+[ledger]
+directory = "audit/frontend"
+"#;
+
+    fn parse(text: &str) -> Result<FrontendConfig, postern_runtime::ConfigError> {
+        postern_runtime::parse_config(std::path::Path::new("frontend.toml"), text)
+    }
+
+    #[test]
+    fn limits_have_defaults_that_are_within_their_ranges() {
+        let config = parse(SAMPLE).unwrap();
+        assert_eq!(config.tls_mode, TlsMode::Require);
+        assert_eq!(config.limits, LimitsConfig::default());
+        assert!(config.limits.checked().is_ok());
+    }
+
+    #[test]
+    fn unknown_names_and_useless_limits_are_refused() {
+        assert!(parse(&format!("{SAMPLE}\n[limits]\nsession = 3\n")).is_err());
+        let config = parse(&format!("{SAMPLE}\n[limits]\nexchanges = 0\n")).unwrap();
+        let error = config.limits.checked().unwrap_err();
+        assert!(error.to_string().contains("`limits.exchanges`"), "{error}");
+    }
+}

@@ -1,0 +1,148 @@
+//! Byte windows: how much of an answer a client's session may still be sent, and how much COPY data may
+//! still be sent to the Backend. Both count payload bytes since the session began, cumulatively, so that a
+//! lost or repeated grant does no harm.
+
+use postern_types::ring::COPY_IN_WINDOW;
+
+/// More arrived than was granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("more of an answer arrived than was granted")]
+pub struct Overdrawn;
+
+/// What the Backend may send to one session.
+#[derive(Debug)]
+pub struct AnswerCredit {
+    window: u64,
+    granted: u64,
+    received: u64,
+    written: u64,
+}
+
+impl AnswerCredit {
+    /// `window` bytes are granted from the start.
+    pub fn new(window: u64) -> Self {
+        AnswerCredit {
+            window,
+            granted: window,
+            received: 0,
+            written: 0,
+        }
+    }
+
+    /// Bytes granted since the session began.
+    pub fn granted(&self) -> u64 {
+        self.granted
+    }
+
+    /// Counts payload that arrived.
+    ///
+    /// # Errors
+    /// `Overdrawn` when it was not granted. The session can't go on.
+    pub fn receive(&mut self, bytes: usize) -> Result<(), Overdrawn> {
+        let bytes = u64::try_from(bytes).map_err(|_| Overdrawn)?;
+        self.received = self.received.checked_add(bytes).ok_or(Overdrawn)?;
+        if self.received > self.granted {
+            Err(Overdrawn)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Counts payload that the client's socket took. Gives the new grant when half of the window is used up.
+    pub fn written(&mut self, bytes: usize) -> Option<u64> {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.written = self.written.saturating_add(bytes).min(self.received);
+        let ahead = self.granted.saturating_sub(self.written);
+        if ahead > self.window / 2 {
+            return None;
+        }
+        self.granted = self.written.saturating_add(self.window);
+        Some(self.granted)
+    }
+}
+
+/// What a session may send to the Backend as COPY data.
+#[derive(Debug)]
+pub struct CopyCredit {
+    granted: u64,
+    sent: u64,
+}
+
+impl Default for CopyCredit {
+    fn default() -> Self {
+        CopyCredit {
+            granted: COPY_IN_WINDOW,
+            sent: 0,
+        }
+    }
+}
+
+impl CopyCredit {
+    /// Bytes that may be sent now.
+    pub fn available(&self) -> u64 {
+        self.granted.saturating_sub(self.sent)
+    }
+
+    /// Counts bytes that were sent.
+    pub fn spend(&mut self, bytes: usize) {
+        self.sent = self.sent.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    /// Takes the Backend's cumulative grant; an older, smaller one changes nothing.
+    pub fn grant(&mut self, total: u64) {
+        self.granted = self.granted.max(total);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_grant_comes_when_half_the_window_is_written() {
+        let mut credit = AnswerCredit::new(100);
+        credit.receive(100).unwrap();
+        assert_eq!(credit.receive(1), Err(Overdrawn));
+        let mut credit = AnswerCredit::new(100);
+        credit.receive(100).unwrap();
+        assert_eq!(credit.written(49), None);
+        assert_eq!(credit.written(1), Some(150));
+        assert_eq!(credit.written(10), None);
+    }
+
+    #[test]
+    fn old_copy_grants_take_nothing_back() {
+        let mut credit = CopyCredit::default();
+        credit.grant(COPY_IN_WINDOW + 10);
+        credit.grant(5);
+        assert_eq!(credit.available(), COPY_IN_WINDOW + 10);
+        credit.spend(10);
+        assert_eq!(credit.available(), COPY_IN_WINDOW);
+    }
+
+    proptest! {
+        #[test]
+        fn a_sender_that_keeps_to_its_grants_is_never_stuck_and_never_overdrawn(
+            window in 2u64..5000, steps in prop::collection::vec((1usize..3000, 1usize..3000), 1..200)
+        ) {
+            let mut credit = AnswerCredit::new(window);
+            let (mut allowed, mut sent, mut unwritten) = (window, 0u64, 0usize);
+            for (send, write) in steps {
+                let send = usize::try_from((allowed - sent).min(send as u64)).unwrap();
+                prop_assert!(credit.receive(send).is_ok());
+                sent += send as u64;
+                unwritten += send;
+                let write = write.min(unwritten);
+                unwritten -= write;
+                if let Some(grant) = credit.written(write) {
+                    prop_assert!(grant > allowed);
+                    allowed = grant;
+                }
+                // Everything written: there must be room to send.
+                prop_assert!(unwritten > 0 || allowed > sent);
+                prop_assert!(allowed - (sent - unwritten as u64) <= window);
+            }
+        }
+    }
+}

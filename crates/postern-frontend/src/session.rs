@@ -1,0 +1,563 @@
+//! One client's session: what was asked, what may be answered, and what goes where next.
+//!
+//! Free of I/O and clocks, so that it can be tested message by message. It is fed the client's bytes, the
+//! answers of the ring and the passing of time, and fills three queues: requests for the ring, bytes for the
+//! client, and notes for the ledger. Whoever drives it must write the notes before he hands on the
+//! rest (P8).
+//!
+//! It trusts an answer only as far as the exchange that is open and the chain of digests go (P5). Not here:
+//! sign-in messages ([`crate::signin`]), sockets ([`crate::client`]), seals ([`crate::inlet`]).
+
+mod answers;
+
+use crate::copy::{CopyIn, Step};
+use crate::credit::{AnswerCredit, CopyCredit};
+use crate::exchange::{Cut, Cutter, End};
+use crate::output::Output;
+use crate::statements::{StatementLimits, Statements};
+use crate::watch::{Advice, Loss, Watch};
+pub use answers::{Arrived, SignInReply};
+use bytes::{Buf, Bytes, BytesMut};
+use postern_bus::MAX_MESSAGE_BYTES;
+use postern_types::ring::{Definition, RequestBody};
+use postern_types::{AnswerState, InstanceId, Refusal, Resequencer, SessionId, Slot, SqlState, StateDigest};
+use postern_wire::{Limits, TransactionStatus, put_ready, put_refusal};
+use std::collections::VecDeque;
+use std::time::Instant;
+
+/// Most answers that may be held because an earlier one is missing.
+const HELD_ANSWERS: usize = 512;
+/// While nothing can be sent, this much is still read from the client (bytes).
+const READ_AHEAD_BYTES: usize = 64 * 1024;
+/// Left free in a message of the bus for the ticket and headers (bytes).
+const MESSAGE_MARGIN: usize = 64 * 1024;
+
+/// Bounds of one session.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionLimits {
+    /// Longest messages.
+    pub wire: Limits,
+    /// What is remembered.
+    pub statements: StatementLimits,
+    /// Most exchanges under way.
+    pub exchanges: usize,
+    /// Most bytes of them.
+    pub exchange_bytes: usize,
+    /// Bytes of answer that may be under way.
+    pub answer_window: u64,
+}
+
+/// Something for the Query Validator, not sealed yet.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The session.
+    pub session: SessionId,
+    /// Number in the session; 0 outside the order.
+    pub sequence: u64,
+    /// The exchange; 0 for none.
+    pub exchange: u64,
+    /// Number of the chunk of COPY data in its exchange, from 1; 0 for everything else.
+    pub part: u32,
+    /// Which Backend it is for.
+    pub backend: Slot,
+    /// What it is.
+    pub body: RequestBody,
+    /// Raw tail of the body.
+    pub payload: Bytes,
+}
+
+/// Something for the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The answer to this exchange is complete.
+    Answered(u64),
+    /// This exchange will not be answered in full.
+    Lost(u64, SqlState),
+    /// The client asked to cancel this exchange.
+    Cancel(u64),
+}
+
+/// An exchange that waits for (the rest of) its answer.
+#[derive(Debug)]
+struct Open {
+    id: u64,
+    sequence: u64,
+    end: End,
+    bytes: usize,
+    closes: bool,
+    failed: bool,
+    /// Digest of the answer's state after the last part; `None` before the first.
+    reached: Option<StateDigest>,
+    parts: u32,
+}
+
+#[derive(Debug)]
+enum Entry {
+    Exchange(Open),
+    /// Answered here, in its turn.
+    Refused(Refusal),
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Session {
+    id: SessionId,
+    backend: Slot,
+    backend_instance: InstanceId,
+    limits: SessionLimits,
+    ticket: Vec<u8>,
+    /// Bytes of the client that were not taken yet.
+    pub input: BytesMut,
+    /// Bytes for the client.
+    pub output: Output,
+    /// Messages for the ring.
+    pub requests: Vec<Outgoing>,
+    /// For the ledger.
+    pub notes: Vec<Note>,
+    cutter: Cutter,
+    statements: Statements,
+    entries: VecDeque<Entry>,
+    open_bytes: usize,
+    next_sequence: u64,
+    next_exchange: u64,
+    answers: Resequencer<Arrived>,
+    reply: Option<SignInReply>,
+    signed_in: bool,
+    starts: Starts,
+    status: TransactionStatus,
+    answer_credit: AnswerCredit,
+    copy_credit: CopyCredit,
+    copy: Option<CopyIn>,
+    /// Bytes of an unfinished CopyData of a COPY that is over.
+    skip: usize,
+    watch: Watch,
+    /// The last attempt to go on ended for another reason than missing bytes.
+    blocked: bool,
+    stopping: bool,
+    ended: bool,
+}
+
+/// Digests in which an answer may begin.
+#[derive(Clone, Copy, Debug)]
+struct Starts {
+    fresh: StateDigest,
+    skipping: StateDigest,
+    next: StateDigest,
+}
+
+impl Session {
+    /// A session that is about to sign in through this Backend.
+    pub fn new(
+        id: SessionId,
+        backend: Slot,
+        backend_instance: InstanceId,
+        limits: SessionLimits,
+        now: Instant,
+    ) -> Self {
+        let fresh = postern_inspect::digest(&AnswerState::default());
+        Session {
+            id,
+            backend,
+            backend_instance,
+            limits,
+            ticket: Vec::new(),
+            input: BytesMut::new(),
+            output: Output::default(),
+            requests: Vec::new(),
+            notes: Vec::new(),
+            cutter: Cutter::default(),
+            statements: Statements::new(limits.statements),
+            entries: VecDeque::new(),
+            open_bytes: 0,
+            next_sequence: 1,
+            next_exchange: 1,
+            answers: Resequencer::new(1, HELD_ANSWERS),
+            reply: None,
+            signed_in: false,
+            starts: Starts {
+                fresh,
+                skipping: postern_inspect::digest(&postern_inspect::SKIPPING),
+                next: fresh,
+            },
+            status: TransactionStatus::Idle,
+            answer_credit: AnswerCredit::new(limits.answer_window),
+            copy_credit: CopyCredit::default(),
+            copy: None,
+            skip: 0,
+            watch: Watch::new(now),
+            blocked: false,
+            stopping: false,
+            ended: false,
+        }
+    }
+
+    /// The session's identity.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// The run of the Backend that serves it.
+    pub fn backend_instance(&self) -> InstanceId {
+        self.backend_instance
+    }
+
+    /// First answer window, to be told at sign-in.
+    pub fn window(&self) -> u64 {
+        self.answer_credit.granted()
+    }
+
+    /// Nothing more is taken from client or ring; once `output` is written the connection is to be closed.
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// More of the client's bytes can be used.
+    pub fn wants_input(&self) -> bool {
+        !self.ended && (!self.blocked || self.input.len() < READ_AHEAD_BYTES)
+    }
+
+    /// An exchange waits for its answer.
+    pub fn is_waiting(&self) -> bool {
+        !self.entries.is_empty()
+    }
+
+    /// Sends one step of signing in, or another message outside exchanges, with the next number.
+    pub fn send(&mut self, body: RequestBody) {
+        let exchange = self.oldest().map_or(0, |open| open.id);
+        let sequence = self.take_sequence();
+        self.push(sequence, exchange, 0, body, Bytes::new());
+    }
+
+    /// The sign-in was accepted: from now on exchanges may be sent.
+    pub fn open(&mut self, ticket: Vec<u8>, now: Instant) {
+        self.ticket = ticket;
+        self.signed_in = true;
+        self.watch.progress(now);
+        self.take_answers(now);
+    }
+
+    /// Goes on with what the client has sent, as far as possible. `room` is false while the way to the ring
+    /// is full.
+    pub fn go_on(&mut self, room: bool, now: Instant) {
+        self.blocked = false;
+        while !self.ended && !self.blocked {
+            let skipped = self.skip.min(self.input.len());
+            self.input.advance(skipped);
+            self.skip = self.skip.saturating_sub(skipped);
+            let more = if !room || !self.signed_in {
+                self.blocked = true;
+                false
+            } else if self.copy.is_some() {
+                self.go_on_with_copy()
+            } else {
+                self.go_on_with_exchanges(now)
+            };
+            if !more {
+                return;
+            }
+        }
+    }
+
+    /// Gives whether there may be more to do.
+    fn go_on_with_exchanges(&mut self, now: Instant) -> bool {
+        if self.stopping
+            || self.entries.len() >= self.limits.exchanges
+            || self.open_bytes >= self.limits.exchange_bytes
+        {
+            self.blocked = true;
+            return false;
+        }
+        match self
+            .cutter
+            .cut(&mut self.input, &mut self.statements, &self.limits.wire)
+        {
+            Ok(Cut::Incomplete) => return false,
+            Ok(Cut::Exchange { payload, end, closes }) => self.send_exchange(payload, end, closes, now),
+            Ok(Cut::Refused(refusal)) => {
+                self.entries.push_back(Entry::Refused(refusal));
+                self.answer_refused();
+            }
+            // It may belong to a COPY whose CopyInResponse is still on its way.
+            Ok(Cut::CopyMessage) if self.is_waiting() => {
+                self.blocked = true;
+                return false;
+            }
+            Ok(Cut::CopyMessage) => self.drop_message(),
+            Ok(Cut::Terminate) => self.leave(),
+            Err(refusal) => self.end(refusal),
+        }
+        true
+    }
+
+    /// PostgreSQL ignores COPY messages outside COPY, because it can't help that they come late.
+    fn drop_message(&mut self) {
+        let whole = postern_wire::frontend_frame(&self.input, &self.limits.wire);
+        if let Ok(Some(frame)) = whole {
+            let length = frame.raw.len();
+            self.input.advance(length);
+        }
+    }
+
+    fn send_exchange(&mut self, payload: Bytes, end: End, closes: bool, now: Instant) {
+        let id = self.next_exchange;
+        self.next_exchange = id.saturating_add(1);
+        let definitions = self.statements.finish(id);
+        if size_of(&definitions).saturating_add(payload.len())
+            > MAX_MESSAGE_BYTES.saturating_sub(MESSAGE_MARGIN)
+        {
+            self.end(Refusal::fatal(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                "the statement and its parameters are larger than what can be sent at once",
+            ));
+            return;
+        }
+        if !self.is_waiting() {
+            self.watch.progress(now);
+        }
+        let sequence = self.take_sequence();
+        self.open_bytes = self.open_bytes.saturating_add(payload.len());
+        self.entries.push_back(Entry::Exchange(Open {
+            id,
+            sequence,
+            end,
+            bytes: payload.len(),
+            closes,
+            failed: false,
+            reached: None,
+            parts: 0,
+        }));
+        let body = RequestBody::Exchange {
+            ticket: self.ticket.clone(),
+            definitions,
+        };
+        self.push(sequence, id, 0, body, payload);
+    }
+
+    /// Gives whether there may be more to do.
+    fn go_on_with_copy(&mut self) -> bool {
+        let Some(copy) = &mut self.copy else {
+            return true;
+        };
+        match copy.step(&mut self.input, self.copy_credit.available(), &self.limits.wire) {
+            Ok(Step::Incomplete) => return false,
+            Ok(Step::NoCredit) => {
+                self.blocked = true;
+                return false;
+            }
+            Ok(Step::Chunk(payload)) => self.send_copy(payload),
+            Ok(Step::Last(payload)) => {
+                self.copy = None;
+                self.send_copy(payload);
+            }
+            Ok(Step::Terminate) => self.leave(),
+            Err(refusal) => self.end(refusal),
+        }
+        true
+    }
+
+    fn send_copy(&mut self, payload: Bytes) {
+        let Some(Entry::Exchange(open)) = self.entries.back_mut() else {
+            return;
+        };
+        open.parts = open.parts.saturating_add(1);
+        let (exchange, part) = (open.id, open.parts);
+        self.copy_credit.spend(payload.len());
+        let sequence = self.take_sequence();
+        let ticket = self.ticket.clone();
+        self.push(
+            sequence,
+            exchange,
+            part,
+            RequestBody::CopyData { ticket },
+            payload,
+        );
+    }
+
+    /// Refusals of our own that have come to the front of the queue.
+    fn answer_refused(&mut self) {
+        while let Some(Entry::Refused(refusal)) = self.entries.front() {
+            let mut message = Vec::new();
+            put_refusal(&mut message, refusal);
+            put_ready(&mut message, self.status);
+            self.output.push_own(message);
+            self.entries.pop_front();
+        }
+    }
+
+    /// The client's socket took this many bytes of `output`.
+    pub fn written(&mut self, bytes: usize) {
+        let answers = self.output.advance(bytes);
+        if answers > 0
+            && !self.ended
+            && let Some(bytes) = self.answer_credit.written(answers)
+        {
+            let ticket = self.ticket.clone();
+            self.send(RequestBody::Grant { ticket, bytes });
+        }
+    }
+
+    /// A CancelRequest with this session's key arrived.
+    pub fn cancel(&mut self) {
+        let Some(exchange) = self.oldest().map(|open| open.id) else {
+            return;
+        };
+        if self.ended {
+            return;
+        }
+        self.notes.push(Note::Cancel(exchange));
+        let ticket = self.ticket.clone();
+        self.send(RequestBody::Cancel { ticket });
+    }
+
+    /// Called twice a second.
+    pub fn tick(&mut self, now: Instant) {
+        if self.ended || !self.signed_in {
+            return;
+        }
+        let Some(exchange) = self.oldest().map(|open| open.id) else {
+            return;
+        };
+        match self.watch.tick(now) {
+            Advice::Wait => {}
+            Advice::Probe => {
+                let ticket = self.ticket.clone();
+                self.push(0, exchange, 0, RequestBody::Probe { ticket }, Bytes::new());
+            }
+            Advice::Lost(Loss::NeverBegun) => self.end(never_begun()),
+            Advice::Lost(Loss::Unknown) => self.end(outcome_unknown()),
+        }
+    }
+
+    /// The Backend that serves the session is gone.
+    pub fn backend_gone(&mut self) {
+        if !self.signed_in {
+            self.reply = Some(SignInReply::Lost);
+            return;
+        }
+        if self.ended {
+            return;
+        }
+        let refusal = if self.is_waiting() {
+            outcome_unknown()
+        } else if self.status == TransactionStatus::Idle {
+            Refusal::fatal(
+                SqlState::CONNECTION_FAILURE,
+                "the connection to the database was lost while nothing was running; connect again",
+            )
+        } else {
+            Refusal::fatal(
+                SqlState::CONNECTION_FAILURE,
+                "the connection to the database was lost and the open transaction is rolled back; connect again",
+            )
+        };
+        self.end(refusal);
+    }
+
+    /// The Frontend stops: ends the session as soon as nothing is under way, or at once if `now`.
+    pub fn stop(&mut self, now: bool) {
+        self.stopping = true;
+        if self.ended || (self.is_waiting() && !now) {
+            return;
+        }
+        self.end(if self.is_waiting() {
+            outcome_unknown()
+        } else {
+            stopping()
+        });
+    }
+
+    /// The client left: no more is written to it.
+    pub fn leave(&mut self) {
+        self.finish(SqlState::CONNECTION_FAILURE);
+        self.output.clear();
+    }
+
+    /// Ends the session with an error.
+    pub fn end(&mut self, refusal: Refusal) {
+        if self.ended {
+            return;
+        }
+        let refusal = Refusal {
+            fatal: true,
+            ..refusal
+        };
+        let mut message = Vec::new();
+        put_refusal(&mut message, &refusal);
+        self.output.push_own(message);
+        self.finish(refusal.code);
+    }
+
+    fn finish(&mut self, code: SqlState) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        self.input.clear();
+        for entry in self.entries.drain(..) {
+            if let Entry::Exchange(open) = entry {
+                self.notes.push(Note::Lost(open.id, code));
+            }
+        }
+        if self.signed_in {
+            let ticket = self.ticket.clone();
+            self.send(RequestBody::Close { ticket });
+        }
+    }
+
+    fn oldest(&self) -> Option<&Open> {
+        self.entries.iter().find_map(|entry| match entry {
+            Entry::Exchange(open) => Some(open),
+            Entry::Refused(_) => None,
+        })
+    }
+
+    fn take_sequence(&mut self) -> u64 {
+        let sequence = self.next_sequence;
+        self.next_sequence = sequence.saturating_add(1);
+        sequence
+    }
+
+    fn push(&mut self, sequence: u64, exchange: u64, part: u32, body: RequestBody, payload: Bytes) {
+        self.requests.push(Outgoing {
+            session: self.id,
+            sequence,
+            exchange,
+            part,
+            backend: self.backend.clone(),
+            body,
+            payload,
+        });
+    }
+}
+
+fn size_of(definitions: &[Definition]) -> usize {
+    let size = |d: &Definition| {
+        let types = d.parameter_types.len().saturating_mul(5);
+        d.sql.len().saturating_add(d.name.len()).saturating_add(types)
+    };
+    definitions.iter().map(size).fold(0, usize::saturating_add)
+}
+
+fn never_begun() -> Refusal {
+    Refusal::fatal(
+        SqlState::CONNECTION_FAILURE,
+        "the statement was lost on its way and did not run; connect again and repeat it",
+    )
+}
+
+fn outcome_unknown() -> Refusal {
+    Refusal::fatal(
+        SqlState::TRANSACTION_RESOLUTION_UNKNOWN,
+        "the connection to the database was lost; whether the last statement ran is unknown, check before you repeat it",
+    )
+}
+
+fn stopping() -> Refusal {
+    Refusal::fatal(
+        SqlState::ADMIN_SHUTDOWN,
+        "terminating connection because the server is shutting down; connect again",
+    )
+}
+
+#[cfg(test)]
+mod tests;
