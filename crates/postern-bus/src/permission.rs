@@ -8,6 +8,16 @@
 //!
 //! Each connection uses the inbox `_INBOX.USER.>` instead of the shared `_INBOX.>`, so that one user can't
 //! listen to what is meant for another.
+//!
+//! # What permissions do not stop
+//!
+//! A NATS server sends confirmations and messages to whatever reply subject a request names, in its own
+//! name and without asking for permissions, also to its administration subjects. So a stage can have the
+//! server send itself an administrative request, whose text it can't choose. Streams are therefore made
+//! such that nobody can purge them or delete messages from them (seen to be possible otherwise, with 2.9.10
+//! and 2.15.1). What remains: a hijacked reader can remove streams and consumers, which is denial of
+//! service of a ring that it could as well stop by reading nothing. It gets no answer to such a request, so
+//! it can read nothing. Provisioning again brings the ring back.
 
 use crate::name::{InvalidName, checked};
 

@@ -189,6 +189,10 @@ fn stream_config(spec: &StreamSpec) -> Config {
         // Duplicates are the receivers' to notice, and nothing sends message ids.
         duplicate_window: Duration::from_millis(100),
         num_replicas: 1,
+        // Not even the administrator may take single messages out or empty the stream: see
+        // `crate::permission` on reply subjects.
+        deny_delete: true,
+        deny_purge: true,
         ..Config::default()
     }
 }

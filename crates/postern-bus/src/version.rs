@@ -34,7 +34,8 @@ impl fmt::Display for ServerVersion {
 }
 
 /// Whether a server is older than 2.12.7. Older ones work, and have published weaknesses that a guarded
-/// ring should not be run on.
+/// ring should not be run on. 2.9 also drops the oldest messages of a stream at its byte limit, although it
+/// is told to take no new ones instead; the sessions concerned notice the gap and end.
 pub fn is_advised_against(version: ServerVersion) -> bool {
     version
         < ServerVersion {
