@@ -1,0 +1,108 @@
+//! What is written down about one envelope. No rows, no messages of the database (P9).
+
+use postern_envelope::Header;
+use postern_inspect::Checked;
+use postern_ledger::{Details, Event, Level, Outcome, Record};
+use postern_types::{Contract, SqlState};
+
+/// A record to be, with names of its own.
+#[derive(Clone, Debug)]
+pub struct Note {
+    header: Header,
+    event: Event,
+    level: Level,
+    result: Outcome,
+    actor: Option<String>,
+    tenant: Option<String>,
+    details: Details,
+}
+
+impl Note {
+    /// A note of this event in the session and exchange of `header`.
+    pub(crate) fn new(event: Event, header: &Header) -> Note {
+        Note {
+            header: *header,
+            event,
+            level: Level::Info,
+            result: Outcome::Allowed,
+            actor: None,
+            tenant: None,
+            details: Details::default(),
+        }
+    }
+
+    /// What to write about a part that goes on: an `exchange` record for the first, an `exchange.end` record for
+    /// the last of several, nothing for those in between.
+    pub(crate) fn of_part(
+        header: &Header,
+        contract: &Contract,
+        checked: &Checked,
+        first: bool,
+    ) -> Option<Note> {
+        if !first && !checked.last {
+            return None;
+        }
+        let mut note = Note::new(exchange_event(first), header).by(contract);
+        if checked.last {
+            note.details.rows = Some(checked.rows);
+            note.details.bytes = Some(checked.bytes);
+            note.details.parts = Some(u64::from(header.part).saturating_add(1));
+        }
+        Some(note.failed(checked.error))
+    }
+
+    /// A part that was stopped, for the reason with this fixed name. `reference` is what the client is told.
+    pub(crate) fn stopped(
+        header: &Header,
+        first: bool,
+        code: SqlState,
+        reason: &'static str,
+        reference: u64,
+    ) -> Note {
+        let mut note = Note::new(exchange_event(first), header);
+        note.level = Level::Alert;
+        note.result = Outcome::Refused;
+        note.details.sqlstate = Some(code);
+        note.details.reason = Some(reason);
+        note.details.reference = Some(reference);
+        note
+    }
+
+    /// Names the user and tenant of the contract.
+    pub(crate) fn by(mut self, contract: &Contract) -> Note {
+        self.actor = Some(contract.user.clone());
+        self.tenant.clone_from(&contract.tenant);
+        self
+    }
+
+    /// Notes that it failed with this code, if there is one.
+    pub(crate) fn failed(mut self, code: Option<SqlState>) -> Note {
+        if code.is_some() {
+            self.result = Outcome::Failed;
+            self.details.sqlstate = code;
+        }
+        self
+    }
+
+    /// The record, at this time in milliseconds since the Unix epoch.
+    pub fn record(&self, time_ms: u64) -> Record<'_> {
+        Record {
+            level: self.level,
+            session: Some(self.header.session),
+            exchange: (self.header.exchange != 0).then_some(self.header.exchange),
+            actor: self.actor.as_deref(),
+            tenant: self.tenant.as_deref(),
+            result: self.result,
+            details: self.details,
+            ..Record::new(time_ms, self.event)
+        }
+    }
+}
+
+fn exchange_event(first: bool) -> Event {
+    if first {
+        Event::Exchange
+    } else {
+        Event::ExchangeEnd
+    }
+}

@@ -1,0 +1,35 @@
+//! The life of the process.
+
+use crate::{Config, Relay, Validator};
+use anyhow::Context;
+use postern_bus::{Inlet, Outlet, relay};
+use postern_ledger::Ledger;
+use postern_runtime::{StageContext, StageResult, unix_ms};
+
+/// Runs the Response Validator until it is asked to stop.
+///
+/// # Errors
+/// When configuration, keys, ledger or bus can't be used, and when a record can't be written.
+pub async fn run(config: Config, context: StageContext) -> StageResult {
+    let keys = config.keys.keyring(context.stage, context.instance)?;
+    let validator = Validator::new(&keys, config.limits)?;
+    let ledger = Ledger::open(
+        &config.ledger.directory,
+        context.stage,
+        context.instance,
+        unix_ms(),
+    )?;
+    let outlet = Outlet::connect(&config.outlet)
+        .await
+        .context("the outlet can't be used")?;
+    let inlet = Inlet::connect(&config.inlet)
+        .await
+        .context("the inlet can't be used")?;
+    context
+        .ready
+        .announce()
+        .context("the ready file can't be written")?;
+    let mut step = Relay::new(validator, ledger, config.outlet.stream, unix_ms);
+    relay::run(inlet, outlet, &mut step, context.shutdown.cancelled()).await?;
+    step.close().context("the end can't be recorded")
+}
