@@ -1,0 +1,81 @@
+//! Each stage and each NATS server is killed in turn while money is moved (P6, P8, P10).
+
+use postern_e2e::bank::{Bank, SCHEMA};
+use postern_ledger::cross_check;
+use postern_testkit::{Hop, Options, Part, Ring, Stage};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+const CLIENTS: i32 = 12;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn kill_and_restart(part: Part) {
+    let options = Options {
+        sql: Some(SCHEMA.into()),
+        storage: postern_testkit::Storage::File,
+        ..Options::default()
+    };
+    let ring = Ring::start(options).await.unwrap();
+    let bank = Bank::open(&ring.url("owner"), CLIENTS);
+    bank.next_booking(PATIENCE).await.unwrap();
+    for round in 1..=2 {
+        let before = bank.booked();
+        ring.kill(part);
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        ring.restart(part).await.unwrap();
+        let back = bank.next_booking(PATIENCE).await.unwrap();
+        println!(
+            "{part:?} round {round}: booked {} before and while it was down, serving again {back:?} after its return",
+            bank.booked().saturating_sub(before)
+        );
+    }
+    let lost = bank.lost();
+    let counts = std::sync::Arc::clone(&bank.counts);
+    let codes = bank.audit(|sql| ring.database_sql(sql)).await.unwrap();
+    println!(
+        "{part:?}: booked {}, failed {}, unknown {}, connections lost {lost}, codes {codes:?}",
+        counts.booked.load(Ordering::Relaxed),
+        counts.failed.load(Ordering::Relaxed),
+        counts.unknown.load(Ordering::Relaxed),
+    );
+    if matches!(
+        part,
+        Part::Stage(Stage::QueryValidator | Stage::ResponseValidator)
+    ) {
+        assert_eq!(
+            lost, 0,
+            "the death of a validator must not be noticed by any client"
+        );
+        assert_eq!(
+            counts.failed.load(Ordering::Relaxed) + counts.unknown.load(Ordering::Relaxed),
+            0
+        );
+    }
+    for stage in Stage::ALL {
+        assert!(
+            ring.stop(Part::Stage(stage)),
+            "{stage} did not stop when asked to"
+        );
+    }
+    let report = cross_check(&ring.ledger_dirs()).unwrap();
+    println!("{part:?}: {report:?}");
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+}
+
+macro_rules! kill {
+    ($name:ident, $part:expr) => {
+        #[tokio::test]
+        async fn $name() {
+            kill_and_restart($part).await;
+        }
+    };
+}
+
+kill!(frontend, Part::Stage(Stage::Frontend));
+kill!(query_validator, Part::Stage(Stage::QueryValidator));
+kill!(backend, Part::Stage(Stage::Backend));
+kill!(response_validator, Part::Stage(Stage::ResponseValidator));
+kill!(nats_dirty_query, Part::Nats(Hop::DirtyQuery));
+kill!(nats_clean_query, Part::Nats(Hop::CleanQuery));
+kill!(nats_dirty_resp, Part::Nats(Hop::DirtyResp));
+kill!(nats_clean_resp, Part::Nats(Hop::CleanResp));
