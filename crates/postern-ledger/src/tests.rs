@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 mod cross;
+mod kill;
 mod tamper;
 
 const NOW: u64 = 1_700_000_000_123;
