@@ -1,6 +1,7 @@
 //! The shape of `policy.yaml`, and errors a person can act on.
 
 use crate::word::StatementWord;
+use postern_types::ErrorDetail;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 use std::collections::BTreeMap;
@@ -62,6 +63,8 @@ pub(crate) struct RoleDocument {
     pub(crate) schemas: Option<Vec<Spanned<String>>>,
     #[serde(default)]
     pub(crate) catalog: Option<Catalog>,
+    #[serde(default)]
+    pub(crate) errors: Option<ErrorDetail>,
     #[serde(default)]
     pub(crate) limits: LimitsDocument,
 }

@@ -2,6 +2,7 @@
 
 use crate::document::{self, Catalog, LimitsDocument, Mode, PolicyError, RoleDocument};
 use crate::word::StatementWord;
+use postern_types::ErrorDetail;
 use serde_saphyr::Spanned;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +24,7 @@ pub(crate) struct Role {
     pub(crate) statements: BTreeSet<StatementWord>,
     pub(crate) schemas: BTreeSet<String>,
     pub(crate) catalog: bool,
+    pub(crate) errors: ErrorDetail,
     pub(crate) limits: Limits,
 }
 
@@ -100,6 +102,20 @@ impl Rights<'_> {
         self.first.limits
     }
 
+    /// How much of an error the user may be told.
+    pub fn error_detail(&self) -> ErrorDetail {
+        self.first.errors
+    }
+
+    /// May hear what others NOTIFY.
+    pub fn may_listen(&self) -> bool {
+        self.is_open()
+            || self
+                .roles
+                .iter()
+                .any(|role| role.statements.contains(&StatementWord::Listen))
+    }
+
     /// Held to no list.
     pub fn is_open(&self) -> bool {
         self.roles.iter().any(|role| role.mode == Mode::Open)
@@ -146,6 +162,7 @@ impl Role {
             statements: role.statements.into_iter().flatten().collect(),
             schemas,
             catalog: role.catalog == Some(Catalog::Read),
+            errors: role.errors.unwrap_or(ErrorDetail::Full),
             limits: limits(role.limits, defaults),
         })
     }

@@ -1,0 +1,49 @@
+//! What goes into the ledger.
+
+use postern_envelope::Header;
+use postern_ledger::{Details, Event, Level, Outcome, Record};
+use postern_types::{SessionId, Ticket};
+use std::net::{IpAddr, SocketAddr};
+
+/// Takes the records of a step; they must be on disk before its outputs go out (P8).
+pub type Recorder<'a> = &'a mut dyn FnMut(&Record<'_>);
+
+/// Address of the client, without its port; the Frontend writes it either way.
+pub(crate) fn address(client: &str) -> Option<IpAddr> {
+    let with_port = || client.parse::<SocketAddr>().ok().map(|address| address.ip());
+    client.parse().ok().or_else(with_port)
+}
+
+/// The session of a header, unless it is that of heartbeats.
+pub(crate) fn session(header: &Header) -> Option<SessionId> {
+    (header.session != SessionId::NONE).then_some(header.session)
+}
+
+/// A batch or an envelope that is dropped.
+pub(crate) fn dropped(now_ms: u64, reason: &'static str) -> Record<'static> {
+    Record {
+        level: Level::Alert,
+        result: Outcome::Refused,
+        details: Details {
+            reason: Some(reason),
+            ..Details::default()
+        },
+        ..Record::new(now_ms, Event::EnvelopeRefused)
+    }
+}
+
+/// An exchange with what is known of it before it is judged.
+pub(crate) fn exchange<'a>(now_ms: u64, header: &Header, ticket: &'a Ticket, bytes: usize) -> Record<'a> {
+    Record {
+        session: session(header),
+        exchange: Some(header.exchange),
+        actor: Some(&ticket.user),
+        tenant: ticket.tenant.as_deref(),
+        details: Details {
+            bytes: u64::try_from(bytes).ok(),
+            client: address(&ticket.client),
+            ..Details::default()
+        },
+        ..Record::new(now_ms, Event::Exchange)
+    }
+}

@@ -1,0 +1,217 @@
+//! Signing in: SCRAM with the verifiers of `users.toml`, step by step and without memory between the steps.
+
+use crate::stage::Validator;
+use crate::ticket::{self, NotOurs, Purpose};
+use crate::users::User;
+use postern_envelope::{Header, Opened};
+use postern_scram::{Mechanism, ScramError, Verifier, server};
+use postern_types::ring::{OpenSession, Request, SignIn, SignInAnswer};
+use postern_types::{Refusal, Slot, SqlState, Ticket};
+use serde::{Deserialize, Serialize};
+
+/// How long the client has between two steps.
+const STEP_MS: u64 = 30_000;
+
+/// What the second step needs of the first. Everything that the first step was about is in it, so that the
+/// second can't be about something else.
+#[derive(Serialize, Deserialize)]
+struct HalfWay {
+    frontend: Slot,
+    backend: Slot,
+    /// The first step's request, without its message and state.
+    about: SignIn,
+    scram: server::ServerState,
+}
+
+/// What comes of one step.
+pub(crate) struct Step {
+    pub(crate) answer: SignInAnswer,
+    pub(crate) open: Option<OpenSession>,
+    /// Why it was refused, for the ledger.
+    pub(crate) reason: Option<&'static str>,
+}
+
+impl Step {
+    fn refused(refusal: Refusal, reason: &'static str) -> Step {
+        Step {
+            answer: SignInAnswer::Refused(refusal),
+            open: None,
+            reason: Some(reason),
+        }
+    }
+}
+
+/// The part of a request that must be the same in both steps.
+fn about(sign_in: &SignIn) -> SignIn {
+    SignIn {
+        message: Vec::new(),
+        state: None,
+        ..sign_in.clone()
+    }
+}
+
+impl Validator {
+    /// One step of signing in.
+    pub(crate) fn sign_in(
+        &mut self,
+        opened: &Opened<'_>,
+        request: &Request,
+        sign_in: &SignIn,
+        now_ms: u64,
+    ) -> Step {
+        let step = match &sign_in.state {
+            None => self.first_step(&opened.header, request, sign_in, now_ms),
+            Some(state) => self.second_step(opened, request, sign_in, state, now_ms),
+        };
+        step.unwrap_or_else(|step| step)
+    }
+
+    /// The verifier to check against: a mock for a user that does not exist.
+    fn verifier(&self, user: &str) -> Verifier {
+        let known = self.users.get(user).map(|user| &user.verifier);
+        Verifier::known_or_mock(known, &self.settings.mock_secret, user)
+    }
+
+    fn first_step(
+        &mut self,
+        header: &Header,
+        request: &Request,
+        sign_in: &SignIn,
+        now_ms: u64,
+    ) -> Result<Step, Step> {
+        let failed = |error: ScramError| Step::refused(error.refusal(&sign_in.user), "scram-first");
+        let mechanism = Mechanism::parse(&sign_in.mechanism)
+            .ok_or_else(|| failed(ScramError::Unsupported("this SASL mechanism")))?;
+        // Channel binding is offered under TLS only; what the client says of it is checked against that.
+        let end_point = self.settings.end_point.as_deref().filter(|_| sign_in.tls);
+        let nonce = (self.settings.nonce)().map_err(failed)?;
+        let verifier = self.verifier(&sign_in.user);
+        let (message, scram) =
+            server::first(mechanism, &sign_in.message, end_point, &nonce, &verifier).map_err(failed)?;
+        let half_way = HalfWay {
+            frontend: request.frontend.clone(),
+            backend: request.backend.clone(),
+            about: about(sign_in),
+            scram,
+        };
+        let deadline_ms = now_ms.saturating_add(STEP_MS);
+        let state = ticket::seal(
+            &mut self.keys.own_sealer,
+            Purpose::SignIn,
+            header.session,
+            deadline_ms,
+            &half_way,
+        )
+        .map_err(|_| unsealed())?;
+        Ok(Step {
+            answer: SignInAnswer::Continue { message, state },
+            open: None,
+            reason: None,
+        })
+    }
+
+    fn second_step(
+        &mut self,
+        opened: &Opened<'_>,
+        request: &Request,
+        sign_in: &SignIn,
+        state: &[u8],
+        now_ms: u64,
+    ) -> Result<Step, Step> {
+        let session = opened.header.session;
+        let half_way: HalfWay =
+            ticket::open(&mut self.keys.own_opener, Purpose::SignIn, session, state, now_ms)
+                .map_err(|error| Step::refused(start_again(), state_reason(error)))?;
+        if half_way.frontend != request.frontend
+            || half_way.backend != request.backend
+            || half_way.about != about(sign_in)
+        {
+            return Err(Step::refused(start_again(), "sign-in-changed"));
+        }
+        let verifier = self.verifier(&sign_in.user);
+        let message = server::finish(&half_way.scram, &sign_in.message, &verifier)
+            .map_err(|error| Step::refused(error.refusal(&sign_in.user), "scram-final"))?;
+        // Only now is it known who asks; whatever is refused from here on tells nothing to strangers.
+        let Some(user) = self.users.get(&sign_in.user).cloned() else {
+            return Err(Step::refused(
+                ScramError::WrongPassword.refusal(&sign_in.user),
+                "scram-final",
+            ));
+        };
+        let open = self.open_session(opened, sign_in, &user)?;
+        let ticket = Ticket {
+            user: sign_in.user.clone(),
+            roles: user.roles,
+            tenant: user.tenant,
+            client: sign_in.client.clone(),
+            frontend: request.frontend.clone(),
+            backend: request.backend.clone(),
+            backend_instance: sign_in.backend_instance,
+            expires_ms: now_ms.saturating_add(self.settings.ticket_lifetime_ms),
+        };
+        let ticket = ticket::seal(
+            &mut self.keys.own_sealer,
+            Purpose::Ticket,
+            session,
+            Header::NO_DEADLINE,
+            &ticket,
+        )
+        .map_err(|_| unsealed())?;
+        Ok(Step {
+            answer: SignInAnswer::Accepted { message, ticket },
+            open: Some(open),
+            reason: None,
+        })
+    }
+
+    fn open_session(&self, opened: &Opened<'_>, sign_in: &SignIn, user: &User) -> Result<OpenSession, Step> {
+        let rights = self.policy.rights(&user.roles).ok_or_else(|| {
+            let refusal = Refusal::fatal(
+                SqlState::INVALID_AUTHORIZATION,
+                format!(
+                    "user \"{}\" has no role that may sign in; ask your administrator",
+                    sign_in.user
+                ),
+            );
+            Step::refused(refusal, "no-role")
+        })?;
+        let settings = rights
+            .session_settings(&sign_in.parameters)
+            .map_err(|refusal| Step::refused(refusal, "start-up-parameter"))?;
+        Ok(OpenSession {
+            backend_instance: sign_in.backend_instance,
+            frontend_instance: opened.sender,
+            user: sign_in.user.clone(),
+            database: sign_in.database.clone(),
+            database_role: rights.database_role().to_owned(),
+            tenant: user.tenant.clone(),
+            settings,
+            window: sign_in.window,
+        })
+    }
+}
+
+fn start_again() -> Refusal {
+    Refusal::fatal(
+        SqlState::INVALID_AUTHORIZATION,
+        "signing in took too long or was disturbed; connect again",
+    )
+}
+
+fn unsealed() -> Step {
+    Step::refused(
+        Refusal::fatal(
+            SqlState::INTERNAL_ERROR,
+            "signing in is not possible at the moment; try again later",
+        ),
+        "seal",
+    )
+}
+
+fn state_reason(error: NotOurs) -> &'static str {
+    match error {
+        NotOurs::Seal(error) => error.name(),
+        NotOurs::Session => "state-of-another-session",
+        NotOurs::Purpose => "not-sign-in-state",
+    }
+}

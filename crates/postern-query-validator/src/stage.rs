@@ -1,0 +1,546 @@
+//! One step of the Query Validator: envelopes in, envelopes and records out. No I/O; time and randomness
+//! are given.
+
+use crate::exchange::{self, Asker, Decision};
+use crate::record::{self, Recorder};
+use crate::ticket::{self, NotOurs, Purpose};
+use crate::users::Users;
+use crate::verdicts::Verdicts;
+use postern_envelope::{Batch, Header, Keyring, KeyringError, Opened, Opener, SealError, Sealer, batch};
+use postern_ledger::{Details, Event, Level, Outcome, Record};
+use postern_policy::{Policy, Rights};
+use postern_scram::ScramError;
+use postern_sql::SqlLimits;
+use postern_types::ring::{Clean, CleanBody, Definition, Request, RequestBody, SignIn, SignInAnswer};
+use postern_types::{Contract, Link, Refusal, SessionId, Slot, SqlState, Ticket, body};
+use postern_wire::{FrontendMessage, frontend_messages};
+use std::collections::BTreeMap;
+
+/// A message for one Backend is closed when it is this large, in bytes.
+const OUTPUT_BYTES: usize = 1024 * 1024;
+
+/// The keys of the links this stage is an end of.
+pub struct Keys {
+    inlet: Opener,
+    backend: Sealer,
+    contract: Sealer,
+    answer: Sealer,
+    pub(crate) own_sealer: Sealer,
+    pub(crate) own_opener: Opener,
+}
+
+impl Keys {
+    /// Takes them from the keyring.
+    ///
+    /// # Errors
+    /// When the keyring is not that of a Query Validator, or lacks a peer.
+    pub fn new(keyring: &Keyring) -> Result<Keys, KeyringError> {
+        Ok(Keys {
+            inlet: keyring.opener(Link::FrontendToQueryValidator)?,
+            backend: keyring.sealer(Link::QueryValidatorToBackend)?,
+            contract: keyring.sealer(Link::QueryValidatorToResponseValidator)?,
+            answer: keyring.sealer(Link::QueryValidatorToFrontend)?,
+            own_sealer: keyring.sealer(Link::QueryValidatorToItself)?,
+            own_opener: keyring.opener(Link::QueryValidatorToItself)?,
+        })
+    }
+}
+
+/// What a step depends on besides keys, users and policy.
+pub struct Settings {
+    /// From which the salts of unknown users are made; at least 16 bytes.
+    pub mock_secret: Vec<u8>,
+    /// Channel binding data of the certificate that clients see; `None` when -PLUS is not offered.
+    pub end_point: Option<Vec<u8>>,
+    /// How long a session may last, in milliseconds.
+    pub ticket_lifetime_ms: u64,
+    /// Gives a fresh SCRAM nonce.
+    pub nonce: fn() -> Result<String, ScramError>,
+    /// Bounds on SQL texts.
+    pub sql: SqlLimits,
+    /// Bounds on protocol messages.
+    pub wire: postern_wire::Limits,
+}
+
+/// Why a Query Validator can't be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The mock secret is too short to hide anything.
+    #[error("the mock secret must have at least 16 bytes; make one with `openssl rand -base64 32`")]
+    MockSecret,
+}
+
+/// A message for one Backend: a batch of envelopes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Which Backend it is for.
+    pub backend: Slot,
+    /// The batch.
+    pub payload: Vec<u8>,
+}
+
+/// The Query Validator without its connections.
+pub struct Validator {
+    pub(crate) keys: Keys,
+    pub(crate) policy: Policy,
+    pub(crate) users: Users,
+    pub(crate) settings: Settings,
+    verdicts: Verdicts,
+    open: BTreeMap<Slot, Batch>,
+    closed: Vec<Output>,
+}
+
+/// Why a request is dropped without an answer.
+struct Dropped(&'static str);
+
+impl From<SealError> for Dropped {
+    fn from(_: SealError) -> Self {
+        Dropped("can't seal")
+    }
+}
+
+impl Validator {
+    /// Sets it up.
+    ///
+    /// # Errors
+    /// See [`SetupError`].
+    pub fn new(
+        keys: Keys,
+        policy: Policy,
+        users: Users,
+        settings: Settings,
+    ) -> Result<Validator, SetupError> {
+        if settings.mock_secret.len() < 16 {
+            return Err(SetupError::MockSecret);
+        }
+        Ok(Validator {
+            verdicts: Verdicts::new(settings.sql),
+            keys,
+            policy,
+            users,
+            settings,
+            open: BTreeMap::new(),
+            closed: Vec::new(),
+        })
+    }
+
+    /// Takes another set of users from now on. Sessions of users that are gone, or whose roles or tenant are
+    /// others now, end at their next request.
+    pub fn set_users(&mut self, users: Users) {
+        self.users = users;
+    }
+
+    /// Handles one message of the bus: a batch of envelopes. What comes of it is collected until
+    /// [`Validator::take_outputs`].
+    pub fn step(&mut self, message: &mut [u8], now_ms: u64, record: Recorder<'_>) {
+        let Ok(envelopes) = batch::split(message) else {
+            record(&record::dropped(now_ms, "batch"));
+            return;
+        };
+        for envelope in envelopes {
+            self.envelope(envelope, now_ms, record);
+        }
+    }
+
+    /// The messages that came of the steps so far.
+    pub fn take_outputs(&mut self) -> Vec<Output> {
+        for (backend, batch) in &mut self.open {
+            if !batch.is_empty() {
+                self.closed.push(Output {
+                    backend: backend.clone(),
+                    payload: batch.take(),
+                });
+            }
+        }
+        // Slots come from requests; don't remember one that is never used again.
+        self.open.clear();
+        std::mem::take(&mut self.closed)
+    }
+
+    fn envelope(&mut self, envelope: &mut [u8], now_ms: u64, record: Recorder<'_>) {
+        let opened = match self.keys.inlet.open(envelope, now_ms) {
+            Ok(opened) => opened,
+            Err(error) => {
+                tracing::warn!(reason = error.name(), "envelope refused");
+                record(&record::dropped(now_ms, error.name()));
+                return;
+            }
+        };
+        if let Err(Dropped(reason)) = self.request(&opened, now_ms, record) {
+            tracing::warn!(reason, session = %opened.header.session, "request dropped");
+            record(&Record {
+                session: record::session(&opened.header),
+                ..record::dropped(now_ms, reason)
+            });
+        }
+    }
+
+    fn request(&mut self, opened: &Opened<'_>, now_ms: u64, record: Recorder<'_>) -> Result<(), Dropped> {
+        let (request, payload): (Request, &[u8]) =
+            body::decode(opened.body).map_err(|_| Dropped("malformed-body"))?;
+        let heartbeat = request.body == RequestBody::Heartbeat;
+        if heartbeat != (opened.header.session == SessionId::NONE) {
+            return Err(Dropped("session-mismatch"));
+        }
+        let may_carry = matches!(
+            request.body,
+            RequestBody::Exchange { .. } | RequestBody::CopyData { .. }
+        );
+        if !may_carry && !payload.is_empty() {
+            return Err(Dropped("unexpected-payload"));
+        }
+        match &request.body {
+            RequestBody::Heartbeat => {
+                let body = CleanBody::Heartbeat {
+                    instance: opened.sender,
+                };
+                self.pass(opened, &request, body, &[])
+            }
+            RequestBody::SignIn(sign_in) => self.answer_sign_in(opened, &request, sign_in, now_ms, record),
+            RequestBody::Exchange { ticket, definitions } => {
+                match self.admit(opened, &request, ticket, now_ms) {
+                    Ok(ticket) => {
+                        self.exchange(opened, &request, &ticket, definitions, payload, now_ms, record)
+                    }
+                    Err(reason) => self.void(opened, &request, reason, now_ms, record),
+                }
+            }
+            RequestBody::CopyData { ticket } => {
+                self.with_ticket(opened, &request, ticket, now_ms, record, |v| {
+                    if v.is_copy(payload) {
+                        v.pass(opened, &request, CleanBody::CopyData, payload)
+                    } else {
+                        v.expel(opened, &request, broken_protocol())
+                    }
+                })
+            }
+            RequestBody::Grant { ticket, bytes } => {
+                let body = CleanBody::Grant { bytes: *bytes };
+                self.with_ticket(opened, &request, ticket, now_ms, record, |v| {
+                    v.pass(opened, &request, body, &[])
+                })
+            }
+            RequestBody::Cancel { ticket } => {
+                self.with_ticket(opened, &request, ticket, now_ms, record, |v| {
+                    v.pass(opened, &request, CleanBody::Cancel, &[])
+                })
+            }
+            RequestBody::Probe { ticket } => {
+                self.with_ticket(opened, &request, ticket, now_ms, record, |v| {
+                    v.pass(opened, &request, CleanBody::Probe, &[])
+                })
+            }
+            RequestBody::Close { ticket } => {
+                self.with_ticket(opened, &request, ticket, now_ms, record, |v| {
+                    v.pass(opened, &request, CleanBody::Close, &[])
+                })
+            }
+        }
+    }
+
+    /// Goes on with `then` if the ticket holds, and ends the session if not.
+    fn with_ticket(
+        &mut self,
+        opened: &Opened<'_>,
+        request: &Request,
+        ticket: &[u8],
+        now_ms: u64,
+        record: Recorder<'_>,
+        then: impl FnOnce(&mut Self) -> Result<(), Dropped>,
+    ) -> Result<(), Dropped> {
+        match self.admit(opened, request, ticket, now_ms) {
+            Ok(_) => then(self),
+            Err(reason) => self.void(opened, request, reason, now_ms, record),
+        }
+    }
+
+    /// Checks a ticket against the request it came with and against the users of today.
+    fn admit(
+        &mut self,
+        opened: &Opened<'_>,
+        request: &Request,
+        ticket: &[u8],
+        now_ms: u64,
+    ) -> Result<Ticket, &'static str> {
+        let session = opened.header.session;
+        let ticket: Ticket = ticket::open(
+            &mut self.keys.own_opener,
+            Purpose::Ticket,
+            session,
+            ticket,
+            now_ms,
+        )
+        .map_err(|error| match error {
+            NotOurs::Seal(error) => error.name(),
+            NotOurs::Session => "ticket-of-another-session",
+            NotOurs::Purpose => "not-a-ticket",
+        })?;
+        if ticket.expires_ms <= now_ms {
+            return Err("ticket-expired");
+        }
+        if ticket.frontend != request.frontend {
+            return Err("ticket-of-another-frontend");
+        }
+        if ticket.backend != request.backend {
+            return Err("ticket-of-another-backend");
+        }
+        match self.users.get(&ticket.user) {
+            None => Err("user-gone"),
+            Some(user) if user.roles != ticket.roles || user.tenant != ticket.tenant => Err("user-changed"),
+            Some(_) => Ok(ticket),
+        }
+    }
+
+    /// Ends a session whose ticket does not hold.
+    fn void(
+        &mut self,
+        opened: &Opened<'_>,
+        request: &Request,
+        reason: &'static str,
+        now_ms: u64,
+        record: Recorder<'_>,
+    ) -> Result<(), Dropped> {
+        tracing::warn!(reason, session = %opened.header.session, "session ended: its ticket does not hold");
+        record(&Record {
+            level: Level::Warn,
+            session: record::session(&opened.header),
+            result: Outcome::Refused,
+            details: Details {
+                reason: Some(reason),
+                ..Details::default()
+            },
+            ..Record::new(now_ms, Event::SessionClose)
+        });
+        let refusal = Refusal::fatal(
+            SqlState::INVALID_AUTHORIZATION,
+            "the session is no longer valid; connect again",
+        );
+        self.expel(opened, request, refusal)
+    }
+
+    fn expel(&mut self, opened: &Opened<'_>, request: &Request, refusal: Refusal) -> Result<(), Dropped> {
+        self.pass(opened, request, CleanBody::Expel(refusal), &[])
+    }
+
+    fn answer_sign_in(
+        &mut self,
+        opened: &Opened<'_>,
+        request: &Request,
+        sign_in: &SignIn,
+        now_ms: u64,
+        record: Recorder<'_>,
+    ) -> Result<(), Dropped> {
+        let step = self.sign_in(opened, request, sign_in, now_ms);
+        let refusal = match &step.answer {
+            SignInAnswer::Refused(refusal) => Some(refusal),
+            SignInAnswer::Continue { .. } | SignInAnswer::Accepted { .. } => None,
+        };
+        record(&Record {
+            level: if refusal.is_some() {
+                Level::Warn
+            } else {
+                Level::Info
+            },
+            session: record::session(&opened.header),
+            actor: Some(&sign_in.user),
+            tenant: step.open.as_ref().and_then(|open| open.tenant.as_deref()),
+            action: Some(match step.answer {
+                SignInAnswer::Continue { .. } => "challenge",
+                SignInAnswer::Accepted { .. } => "accept",
+                SignInAnswer::Refused(_) => "refuse",
+            }),
+            result: if refusal.is_some() {
+                Outcome::Refused
+            } else {
+                Outcome::Allowed
+            },
+            details: Details {
+                sqlstate: refusal.map(|refusal| refusal.code),
+                reason: step.reason,
+                client: record::address(&sign_in.client),
+                instance: Some(opened.sender),
+                ..Details::default()
+            },
+            ..Record::new(now_ms, Event::SignIn)
+        });
+        let mut answer = Vec::new();
+        self.keys
+            .answer
+            .seal_body(&opened.header, &step.answer, &[], &mut answer)?;
+        self.pass(
+            opened,
+            request,
+            CleanBody::SignIn {
+                answer,
+                open: step.open,
+            },
+            &[],
+        )
+    }
+
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "all of them are what an exchange is made of"
+    )]
+    fn exchange(
+        &mut self,
+        opened: &Opened<'_>,
+        request: &Request,
+        ticket: &Ticket,
+        definitions: &[Definition],
+        payload: &[u8],
+        now_ms: u64,
+        record: Recorder<'_>,
+    ) -> Result<(), Dropped> {
+        let entry = record::exchange(now_ms, &opened.header, ticket, payload.len());
+        // The policy has no such role any more.
+        let Some(rights) = self.policy.rights(&ticket.roles) else {
+            return self.void(opened, request, "no-role", now_ms, record);
+        };
+        let asker = Asker {
+            roles: &ticket.roles,
+            rights: &rights,
+        };
+        let decision = exchange::decide(
+            &asker,
+            &mut self.verdicts,
+            &self.settings.wire,
+            definitions,
+            payload,
+        );
+        match decision {
+            Ok(decision) => {
+                record(&judged(entry, &decision));
+                let contract = contract(ticket, &rights, &decision);
+                self.run(opened, request, definitions, decision, &contract, payload)
+            }
+            Err(refusal) => {
+                let details = Details {
+                    sqlstate: Some(refusal.code),
+                    reason: Some("not-an-exchange"),
+                    ..entry.details
+                };
+                record(&Record {
+                    level: Level::Warn,
+                    result: Outcome::Refused,
+                    details,
+                    ..entry
+                });
+                self.expel(opened, request, refusal)
+            }
+        }
+    }
+
+    fn run(
+        &mut self,
+        opened: &Opened<'_>,
+        request: &Request,
+        definitions: &[Definition],
+        decision: Decision,
+        contract: &Contract,
+        payload: &[u8],
+    ) -> Result<(), Dropped> {
+        // A contract lives as long as its exchange runs, which has no bound here.
+        let header = Header {
+            deadline_ms: Header::NO_DEADLINE,
+            ..opened.header
+        };
+        let mut sealed = Vec::new();
+        self.keys
+            .contract
+            .seal_body(&header, contract, &[], &mut sealed)?;
+        let body = CleanBody::Run {
+            verdicts: decision.verdicts,
+            definitions: definitions.to_vec(),
+            steps: decision.steps,
+            contract: sealed,
+        };
+        self.pass(opened, request, body, payload)
+    }
+
+    /// Seals to the Backend, under the header the request came with.
+    fn pass(
+        &mut self,
+        opened: &Opened<'_>,
+        request: &Request,
+        body: CleanBody,
+        payload: &[u8],
+    ) -> Result<(), Dropped> {
+        let clean = Clean {
+            frontend: request.frontend.clone(),
+            body,
+        };
+        let batch = self.open.entry(request.backend.clone()).or_default();
+        let sealer = &mut self.keys.backend;
+        batch.push_with(|out| sealer.seal_body(&opened.header, &clean, &[payload], out))?;
+        if batch.len() >= OUTPUT_BYTES {
+            self.closed.push(Output {
+                backend: request.backend.clone(),
+                payload: batch.take(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Only messages that may follow a CopyInResponse.
+    fn is_copy(&self, payload: &[u8]) -> bool {
+        frontend_messages(payload, &self.settings.wire).all(|message| {
+            matches!(
+                message,
+                Ok((
+                    FrontendMessage::CopyData(_)
+                        | FrontendMessage::CopyDone
+                        | FrontendMessage::CopyFail { .. }
+                        | FrontendMessage::Sync
+                        | FrontendMessage::Flush,
+                    _
+                ))
+            )
+        })
+    }
+}
+
+fn broken_protocol() -> Refusal {
+    Refusal::fatal(
+        SqlState::PROTOCOL_VIOLATION,
+        "protocol violation: only COPY data may be sent here",
+    )
+}
+
+fn judged<'a>(entry: Record<'a>, decision: &'a Decision) -> Record<'a> {
+    let refusal = decision.refusal();
+    Record {
+        level: if refusal.is_some() {
+            Level::Warn
+        } else {
+            Level::Info
+        },
+        action: decision.action,
+        resource: &decision.digests,
+        result: if refusal.is_some() {
+            Outcome::Refused
+        } else {
+            Outcome::Allowed
+        },
+        details: Details {
+            sqlstate: refusal.map(|refusal| refusal.code),
+            messages: u64::try_from(decision.verdicts.len()).ok(),
+            statements: u64::try_from(decision.digests.len()).ok(),
+            ..entry.details
+        },
+        ..entry
+    }
+}
+
+fn contract(ticket: &Ticket, rights: &Rights<'_>, decision: &Decision) -> Contract {
+    let limits = rights.limits();
+    Contract {
+        user: ticket.user.clone(),
+        tenant: ticket.tenant.clone(),
+        steps: decision.steps.clone(),
+        max_rows: limits.max_rows,
+        max_bytes: limits.max_bytes,
+        error_detail: rights.error_detail(),
+        notifications: rights.may_listen(),
+    }
+}

@@ -1,0 +1,159 @@
+//! Who may sign in: `users.toml`.
+
+use postern_scram::Verifier;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Most bytes of a users file.
+const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The users by name.
+#[derive(Clone, Debug, Default)]
+pub struct Users {
+    users: BTreeMap<String, User>,
+}
+
+/// One user.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// What the password is checked against; its `Debug` shows nothing of it.
+    pub verifier: Verifier,
+    /// Roles of the policy; rights of all, database role of the first.
+    pub roles: Vec<String>,
+    /// The tenant whose rows the user sees.
+    pub tenant: Option<String>,
+}
+
+/// What is wrong with a users file.
+#[derive(Debug, thiserror::Error)]
+pub enum UsersError {
+    /// It can't be read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the file system says.
+        source: std::io::Error,
+    },
+    /// It is too large.
+    #[error("{}: more than 64 MiB", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is not as it should be.
+    #[error(transparent)]
+    Config(#[from] postern_runtime::ConfigError),
+    /// A verifier is not one.
+    #[error("{}: the verifier of user `{user}` is not SCRAM-SHA-256$…; use `postern user add`", path.display())]
+    Verifier {
+        /// The file.
+        path: PathBuf,
+        /// The user.
+        user: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    users: BTreeMap<String, UserLine>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserLine {
+    verifier: String,
+    roles: Vec<String>,
+    #[serde(default)]
+    tenant: Option<String>,
+}
+
+impl Users {
+    /// Reads the text of a users file; `path` is for errors.
+    ///
+    /// # Errors
+    /// When it is not TOML of the right shape, or has a verifier that is not one.
+    pub fn parse(path: &Path, text: &str) -> Result<Users, UsersError> {
+        let file: File = postern_runtime::parse_config(path, text)?;
+        let mut users = BTreeMap::new();
+        for (name, line) in file.users {
+            let verifier = Verifier::parse(&line.verifier).map_err(|_| UsersError::Verifier {
+                path: path.to_owned(),
+                user: name.clone(),
+            })?;
+            users.insert(
+                name,
+                User {
+                    verifier,
+                    roles: line.roles,
+                    tenant: line.tenant,
+                },
+            );
+        }
+        Ok(Users { users })
+    }
+
+    /// The user of this name.
+    pub fn get(&self, name: &str) -> Option<&User> {
+        self.users.get(name)
+    }
+}
+
+/// A users file that is read again when it changes.
+#[derive(Debug)]
+pub(crate) struct UsersFile {
+    path: PathBuf,
+    seen: Option<Stamp>,
+}
+
+/// What tells two versions of a file apart without reading them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    modified: SystemTime,
+    length: u64,
+    inode: u64,
+}
+
+impl UsersFile {
+    pub(crate) fn new(path: PathBuf) -> UsersFile {
+        UsersFile { path, seen: None }
+    }
+
+    /// The users, when the file has changed since the last call.
+    pub(crate) fn changed(&mut self) -> Result<Option<Users>, UsersError> {
+        let stamp = self.stamp()?;
+        if self.seen == Some(stamp) {
+            return Ok(None);
+        }
+        if stamp.length > MAX_FILE_BYTES {
+            return Err(UsersError::TooLarge {
+                path: self.path.clone(),
+            });
+        }
+        let text = std::fs::read_to_string(&self.path).map_err(|source| self.io(source))?;
+        // Also when it is wrong: one complaint for each version.
+        self.seen = Some(stamp);
+        Users::parse(&self.path, &text).map(Some)
+    }
+
+    fn stamp(&self) -> Result<Stamp, UsersError> {
+        use std::os::unix::fs::MetadataExt as _;
+        let metadata = std::fs::metadata(&self.path).map_err(|source| self.io(source))?;
+        Ok(Stamp {
+            modified: metadata.modified().map_err(|source| self.io(source))?,
+            length: metadata.len(),
+            inode: metadata.ino(),
+        })
+    }
+
+    fn io(&self, source: std::io::Error) -> UsersError {
+        UsersError::Io {
+            path: self.path.clone(),
+            source,
+        }
+    }
+}

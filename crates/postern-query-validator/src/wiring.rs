@@ -1,0 +1,132 @@
+//! The process: reads what the configuration names, connects, and lets the relay step.
+
+use crate::config::QueryValidatorConfig;
+use crate::stage::{Keys, Settings, Validator};
+use crate::users::UsersFile;
+use anyhow::Context as _;
+use bytes::Bytes;
+use postern_bus::relay::{self, Output, Step};
+use postern_bus::{Inlet, Outlet, Secret};
+use postern_ledger::{Event, Ledger, Record, StatementDigest};
+use postern_policy::Policy;
+use postern_runtime::{StageContext, unix_ms};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use std::io;
+use std::path::Path;
+
+/// How often the users file is looked at, in milliseconds.
+const LOOK_MS: u64 = 1000;
+
+/// Runs the Query Validator until it is asked to stop.
+///
+/// # Errors
+/// When a file that the configuration names can't be used, a NATS server refuses this stage, or the ledger
+/// can't be written.
+pub async fn run(config: QueryValidatorConfig, context: StageContext) -> anyhow::Result<()> {
+    let now_ms = unix_ms();
+    let mut ledger = Ledger::open(&config.ledger.directory, context.stage, context.instance, now_ms)?;
+    let policy = load_policy(&config.policy_directory.join("policy.yaml"), &mut ledger, now_ms)?;
+    let mut users_file = UsersFile::new(config.users_file.clone());
+    let users = users_file.changed()?.unwrap_or_default();
+    let keyring = config.keys.keyring(context.stage, context.instance)?;
+    let settings = Settings {
+        mock_secret: Secret::read(&config.mock_secret_file)?
+            .expose()
+            .as_bytes()
+            .to_vec(),
+        end_point: config
+            .tls_certificate_file
+            .as_deref()
+            .map(end_point)
+            .transpose()?
+            .flatten(),
+        ticket_lifetime_ms: u64::from(config.ticket_lifetime_s).saturating_mul(1000),
+        nonce: postern_scram::fresh_nonce,
+        sql: postern_sql::SqlLimits::default(),
+        wire: postern_wire::Limits::default(),
+    };
+    let mut stage = Running {
+        validator: Validator::new(Keys::new(&keyring)?, policy, users, settings)?,
+        users_file,
+        looked_ms: now_ms,
+        ledger,
+        subject: config.outlet.stream.clone(),
+    };
+    let inlet = Inlet::connect(&config.inlet).await?;
+    let outlet = Outlet::connect(&config.outlet).await?;
+    context.ready.announce()?;
+    relay::run(inlet, outlet, &mut stage, context.shutdown.cancelled()).await?;
+    stage.ledger.close(unix_ms())?;
+    Ok(())
+}
+
+fn load_policy(path: &Path, ledger: &mut Ledger, now_ms: u64) -> anyhow::Result<Policy> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let policy = Policy::parse(&text).with_context(|| path.display().to_string())?;
+    ledger.append(&Record {
+        resource: &[StatementDigest::of(&text)],
+        ..Record::new(now_ms, Event::PolicyLoaded)
+    });
+    Ok(policy)
+}
+
+/// Channel binding data of the first certificate in a PEM file.
+fn end_point(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    let certificate = CertificateDer::from_pem_file(path)
+        .with_context(|| format!("{}: no certificate in PEM form", path.display()))?;
+    Ok(postern_scram::end_point::digest(&certificate))
+}
+
+struct Running {
+    validator: Validator,
+    users_file: UsersFile,
+    looked_ms: u64,
+    ledger: Ledger,
+    /// Stream of the outlet; the Backend's slot makes it a subject.
+    subject: String,
+}
+
+impl Running {
+    /// Takes a changed users file. One that is wrong changes nothing, so that a slip in it does not lock
+    /// everybody out.
+    fn look_at_users(&mut self, now_ms: u64) {
+        if now_ms.abs_diff(self.looked_ms) < LOOK_MS {
+            return;
+        }
+        self.looked_ms = now_ms;
+        match self.users_file.changed() {
+            Ok(None) => {}
+            Ok(Some(users)) => {
+                tracing::info!("users file read again");
+                self.validator.set_users(users);
+            }
+            Err(error) => tracing::error!(%error, "users file not taken; the users from before still hold"),
+        }
+    }
+}
+
+impl Step for Running {
+    fn step(&mut self, inputs: Vec<Bytes>) -> Vec<Output> {
+        let now_ms = unix_ms();
+        self.look_at_users(now_ms);
+        for input in inputs {
+            let mut message = input.to_vec();
+            let ledger = &mut self.ledger;
+            self.validator
+                .step(&mut message, now_ms, &mut |record| ledger.append(record));
+        }
+        self.validator
+            .take_outputs()
+            .into_iter()
+            .map(|output| Output {
+                subject: format!("{}.{}", self.subject, output.backend),
+                payload: output.payload.into(),
+            })
+            .collect()
+    }
+
+    fn commit(&mut self) -> io::Result<()> {
+        self.ledger.commit()
+    }
+}
