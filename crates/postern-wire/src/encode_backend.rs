@@ -3,9 +3,10 @@
 //! What goes to a client must always be writable, so these functions can't fail where the content is text
 //! of our own: a NUL in it is left out, and it is cut after 65,536 characters. Only rows can be too long.
 
-use crate::backend::{TransactionStatus, backend_tag as tag};
+use crate::backend::TransactionStatus;
 use crate::encode::{EncodeError, message, put_counted, put_str, put_value};
 use crate::rows::Field;
+use crate::tag::backend_tag as tag;
 use postern_types::{Refusal, SqlState};
 
 /// Severity of an error or notice.

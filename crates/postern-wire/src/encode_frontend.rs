@@ -2,7 +2,8 @@
 //! rest of it would be read as something else. A message that can't be written leaves `out` as it was.
 
 use crate::encode::{EncodeError, message, put_counted, put_str, put_value};
-use crate::frontend::{Target, frontend_tag as tag};
+use crate::frontend::Target;
+use crate::tag::frontend_tag as tag;
 
 /// Appends Query.
 ///

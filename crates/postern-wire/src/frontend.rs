@@ -1,40 +1,9 @@
 //! Messages from a client (PostgreSQL manual, "Message Formats", those marked F).
 
 use crate::reader::{Frame, Reader, frame};
+use crate::tag::frontend_tag;
 use crate::{Limits, WireError};
 use std::fmt;
-
-/// Types of the messages a client sends.
-pub mod frontend_tag {
-    /// Bind.
-    pub const BIND: u8 = b'B';
-    /// Close.
-    pub const CLOSE: u8 = b'C';
-    /// CopyData.
-    pub const COPY_DATA: u8 = b'd';
-    /// CopyDone.
-    pub const COPY_DONE: u8 = b'c';
-    /// CopyFail.
-    pub const COPY_FAIL: u8 = b'f';
-    /// Describe.
-    pub const DESCRIBE: u8 = b'D';
-    /// Execute.
-    pub const EXECUTE: u8 = b'E';
-    /// Flush.
-    pub const FLUSH: u8 = b'H';
-    /// FunctionCall.
-    pub const FUNCTION_CALL: u8 = b'F';
-    /// Parse.
-    pub const PARSE: u8 = b'P';
-    /// PasswordMessage, SASLInitialResponse, SASLResponse.
-    pub const PASSWORD: u8 = b'p';
-    /// Query.
-    pub const QUERY: u8 = b'Q';
-    /// Sync.
-    pub const SYNC: u8 = b'S';
-    /// Terminate.
-    pub const TERMINATE: u8 = b'X';
-}
 
 /// What Describe and Close name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

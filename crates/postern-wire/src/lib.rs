@@ -19,10 +19,11 @@ mod options;
 mod reader;
 mod rows;
 mod startup;
+mod tag;
 
 pub use backend::{
     Authentication, BackendFrames, BackendMessage, CopyFormat, Fields, Mechanisms, ParameterDescription,
-    TransactionStatus, backend_frame, backend_frames, backend_tag, decode_backend, error_text_lossy,
+    TransactionStatus, backend_frame, backend_frames, decode_backend, error_text_lossy,
 };
 pub use encode::EncodeError;
 pub use encode_backend::{
@@ -41,12 +42,13 @@ pub use encode_frontend::{
 pub use error::WireError;
 pub use frontend::{
     BindValues, FrontendMessage, FrontendMessages, ParameterTypes, SaslInitial, Target, decode_frontend,
-    decode_sasl_initial, frontend_frame, frontend_messages, frontend_tag, sign_in_frame,
+    decode_sasl_initial, frontend_frame, frontend_messages, sign_in_frame,
 };
 pub use limits::Limits;
 pub use reader::Frame;
 pub use rows::{DataRow, Field, RowDescription};
 pub use startup::{FirstPacket, NEWEST_MINOR, Startup, first_packet};
+pub use tag::{backend_tag, frontend_tag};
 
 #[cfg(test)]
 mod tests;

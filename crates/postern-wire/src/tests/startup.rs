@@ -74,7 +74,10 @@ fn lengths_are_checked_at_once() {
     }
     assert_eq!(first_packet(&10_000u32.to_be_bytes(), &limits()), Ok(None));
     let too_long = 10_001u32.to_be_bytes();
-    assert_eq!(refused(first_packet(&too_long, &limits())), SqlState::PROGRAM_LIMIT_EXCEEDED);
+    assert_eq!(
+        refused(first_packet(&too_long, &limits())),
+        SqlState::PROGRAM_LIMIT_EXCEEDED
+    );
     // The beginning of a TLS ClientHello or of an HTTP request is not a length.
     assert!(first_packet(b"\x16\x03\x01\x02", &limits()).is_err());
     assert!(first_packet(b"GET ", &limits()).is_err());

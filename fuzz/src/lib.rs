@@ -1,0 +1,15 @@
+//! What each fuzz target does with its input, and a few inputs to begin with.
+//!
+//! A target is more than "does not panic": what decodes must encode to something that decodes to the same,
+//! and what one reading accepts another reading of the same bytes must not see differently.
+
+mod bodies;
+mod envelopes;
+mod scram;
+pub mod seeds;
+mod wire;
+
+pub use bodies::ring_bodies;
+pub use envelopes::envelope;
+pub use scram::scram;
+pub use wire::{wire_backend, wire_frontend, wire_startup};

@@ -1,0 +1,206 @@
+//! The inputs that fuzzing begins with, made by the project's own encoders.
+
+use postern_types::ring::{Answer, Clean, CleanBody, Dirty, DirtyBody, Request, RequestBody};
+use postern_types::{AnswerState, InstanceId, Slot, StateDigest, body};
+use postern_wire::{Field, Severity, Target, TransactionStatus};
+use serde::Serialize;
+use std::path::PathBuf;
+use std::{env, fs};
+
+/// Writes the seeds of `target` to the directory that the environment variable `POSTERN_FUZZ_SEEDS` names. Done by
+/// each target before it reads its corpus, so that no binary files have to be kept with the source.
+pub fn write(target: &str) {
+    let Some(directory) = env::var_os("POSTERN_FUZZ_SEEDS").map(PathBuf::from) else {
+        return;
+    };
+    for (number, seed) in of(target).iter().enumerate() {
+        fs::write(directory.join(format!("seed-{number}")), seed)
+            .expect("the directory of seeds is writable");
+    }
+}
+
+/// The seeds of one target.
+fn of(target: &str) -> Vec<Vec<u8>> {
+    match target {
+        "wire_frontend" => frontend(),
+        "wire_startup" => startup(),
+        "wire_backend" => backend(),
+        "envelope" => envelope(),
+        "ring_bodies" => ring_bodies(),
+        "scram" => scram(),
+        other => panic!("target {other} has no seeds"),
+    }
+}
+
+fn made(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    write(&mut out);
+    out
+}
+
+const MADE: &str = "a seed can be written";
+
+fn frontend() -> Vec<Vec<u8>> {
+    let bind = [
+        0, 1, 0, 1, 0, 2, 0, 0, 0, 1, b'x', 0xff, 0xff, 0xff, 0xff, 0, 1, 0, 1,
+    ];
+    vec![
+        made(|o| postern_wire::put_query(o, "SELECT 1").expect(MADE)),
+        made(|o| {
+            postern_wire::put_parse(o, "s", "SELECT $1", [23, 25]).expect(MADE);
+            postern_wire::put_bind(o, "p", "s", &bind).expect(MADE);
+            postern_wire::put_describe(o, Target::Portal, "p").expect(MADE);
+            postern_wire::put_execute(o, "p", 10).expect(MADE);
+            postern_wire::put_close(o, Target::Statement, "s").expect(MADE);
+            postern_wire::put_flush(o);
+            postern_wire::put_sync(o);
+        }),
+        made(|o| {
+            postern_wire::put_copy_data(o, b"1\t2\n").expect(MADE);
+            postern_wire::put_copy_done(o);
+            postern_wire::put_copy_fail(o, "enough").expect(MADE);
+            postern_wire::put_terminate(o);
+        }),
+        made(|o| {
+            postern_wire::put_sasl_initial(o, "SCRAM-SHA-256", b"n,,n=,r=abc").expect(MADE);
+            postern_wire::put_password(o, "pw").expect(MADE);
+        }),
+        b"F\0\0\0\x05x".to_vec(),
+    ]
+}
+
+fn startup() -> Vec<Vec<u8>> {
+    let pairs = [
+        ("user", "app"),
+        ("database", "demo"),
+        ("application_name", "psql"),
+        ("options", r"-c search_path=a\ b --work-mem=1 -cx=y"),
+        ("replication", "false"),
+        ("_pq_.new", "1"),
+    ];
+    vec![
+        made(|o| postern_wire::put_startup(o, 0, &pairs).expect(MADE)),
+        made(|o| postern_wire::put_startup(o, 2, &pairs[..1]).expect(MADE)),
+        made(|o| postern_wire::put_cancel(o, 1, &[7; 32]).expect(MADE)),
+        made(postern_wire::put_ssl_request),
+        b"\0\0\0\x08\x04\xd2\x16\x30".to_vec(),
+    ]
+}
+
+fn backend() -> Vec<Vec<u8>> {
+    let code = postern_types::SqlState::SYNTAX_ERROR;
+    let field = Field {
+        name: "id",
+        table_oid: 16_384,
+        column: 1,
+        type_oid: 23,
+        size: 4,
+        modifier: -1,
+        format: 0,
+    };
+    vec![
+        made(|o| {
+            postern_wire::put_sasl(o, &["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"]);
+            postern_wire::put_sasl_continue(o, b"r=x");
+            postern_wire::put_sasl_final(o, b"v=x");
+            postern_wire::put_authentication_ok(o);
+            postern_wire::put_negotiate_protocol_version(o, 2, &["_pq_.new".to_owned()]);
+            postern_wire::put_parameter_status(o, "server_version", "18");
+            postern_wire::put_backend_key_data(o, 1, &[1; 32]);
+            postern_wire::put_ready(o, TransactionStatus::Idle);
+        }),
+        made(|o| {
+            postern_wire::put_parse_complete(o);
+            postern_wire::put_bind_complete(o);
+            postern_wire::put_parameter_description(o, [23]).expect(MADE);
+            postern_wire::put_row_description(o, [field, field]).expect(MADE);
+            postern_wire::put_data_row(o, [Some(&b"1"[..]), None]).expect(MADE);
+            postern_wire::put_command_complete(o, "SELECT 1");
+            postern_wire::put_no_data(o);
+            postern_wire::put_portal_suspended(o);
+        }),
+        made(|o| {
+            postern_wire::put_error(o, Severity::Error, code, "no", Some(3));
+            postern_wire::put_notice(o, Severity::Warning, code, "well");
+            postern_wire::put_notification(o, 1, "channel", "payload");
+            postern_wire::put_copy_in_response(o, false, 2);
+            postern_wire::put_copy_out_response(o, true, 1);
+        }),
+    ]
+}
+
+fn envelope() -> Vec<Vec<u8>> {
+    let envelope = [b"PEV\x01\x01".to_vec(), vec![0; 100]].concat();
+    let batch = [
+        vec![0, 0, 0, 105],
+        envelope.clone(),
+        vec![0, 0, 0, 105],
+        envelope.clone(),
+    ]
+    .concat();
+    vec![envelope, batch]
+}
+
+fn with_kind(kind: u8, head: &impl Serialize, tail: &[u8]) -> Vec<u8> {
+    let mut out = vec![kind];
+    body::encode(head, &[tail], &mut out).expect(MADE);
+    out
+}
+
+fn ring_bodies() -> Vec<Vec<u8>> {
+    let slot = |name: &str| name.parse::<Slot>().expect("a slot");
+    let digest: StateDigest = [3; 16];
+    let request = Request {
+        frontend: slot("frontend-0"),
+        backend: slot("backend-0"),
+        body: RequestBody::Exchange {
+            ticket: vec![1; 8],
+            definitions: vec![],
+        },
+    };
+    let clean = Clean {
+        frontend: slot("frontend-0"),
+        body: CleanBody::Heartbeat {
+            instance: InstanceId([1; 16]),
+        },
+    };
+    let dirty = Dirty {
+        frontend: slot("frontend-0"),
+        body: DirtyBody::Part {
+            contract: vec![1; 8],
+            state: AnswerState::default(),
+            unsolicited: false,
+        },
+    };
+    let answer = Answer::Part {
+        before: Some(digest),
+        after: digest,
+        parsed: 1,
+        copy_in: false,
+        last: true,
+        hang_up: false,
+    };
+    let mut seeds = vec![
+        with_kind(0, &request, b"S\0\0\0\x04"),
+        with_kind(1, &clean, b""),
+        with_kind(2, &dirty, b"Z\0\0\0\x05I"),
+        with_kind(3, &answer, b"Z\0\0\0\x05I"),
+        with_kind(7, &AnswerState::default(), b""),
+    ];
+    // Nothing but zeros is a valid start of the others.
+    seeds.extend((4..=6).map(|kind| [vec![kind, 0, 0, 0, 40], vec![0; 40]].concat()));
+    seeds
+}
+
+fn scram() -> Vec<Vec<u8>> {
+    let verifier = postern_scram::Verifier::from_password("pencil", b"salt and pepper.", 1).expect(MADE);
+    vec![
+        b"\x00n,,n=,r=clientNONCE".to_vec(),
+        b"\x01p=tls-server-end-point,,n=,r=clientNONCE,x=y".to_vec(),
+        b"\x02c=biws,r=clientNONCEserverNONCE,p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_vec(),
+        b"\x03r=clientNONCEserverNONCE,s=c2FsdA==,i=9".to_vec(),
+        b"\x03v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_vec(),
+        format!("\x04{verifier}").into_bytes(),
+        b"\x05\x30\x13\x30\x01\x00\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02\x03\x02\x00\x00".to_vec(),
+    ]
+}
