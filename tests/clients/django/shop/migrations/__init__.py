@@ -1,0 +1,1 @@
+"""Migrations, written by hand so that they hold a bit of everything."""
