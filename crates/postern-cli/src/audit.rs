@@ -156,10 +156,13 @@ enum Verdict {
     Unreadable = 2,
 }
 
+/// What checking one ledger by itself came to.
+type Checked = Result<Report, Vec<Finding>>;
+
 /// Everything that `verify` found out.
 struct Audit {
     /// By stage; `None` for a single ledger whose stage does not matter.
-    ledgers: Vec<(Option<Stage>, Result<Report, Vec<Finding>>)>,
+    ledgers: Vec<(Option<Stage>, Checked)>,
     /// The comparison, if there is more than one ledger.
     cross: Option<io::Result<CrossReport>>,
 }
