@@ -200,6 +200,10 @@ impl Pump<'_> {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, input: &mut BytesMut) -> Poll<io::Result<usize>> {
+        if input.is_empty() && input.capacity() > LARGE_READ_BYTES.max(self.room.saturating_mul(2)) {
+            // What a burst has needed is given back.
+            *input = BytesMut::new();
+        }
         let free = input.capacity().saturating_sub(input.len());
         if free < self.room / 2 {
             input.reserve(self.room);

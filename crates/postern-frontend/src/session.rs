@@ -134,6 +134,8 @@ pub struct Session {
     /// The last attempt to go on ended for another reason than missing bytes.
     blocked: bool,
     stopping: bool,
+    /// The client has said good-bye; what it asked for before is finished first, as PostgreSQL does.
+    leaving: bool,
     ended: bool,
 }
 
@@ -187,6 +189,7 @@ impl Session {
             watch: Watch::new(now),
             blocked: false,
             stopping: false,
+            leaving: false,
             ended: false,
         }
     }
@@ -244,7 +247,7 @@ impl Session {
             let skipped = self.skip.min(self.input.len());
             self.input.advance(skipped);
             self.skip = self.skip.saturating_sub(skipped);
-            let more = if !room || !self.signed_in {
+            let more = if !room || !self.signed_in || self.leaving {
                 self.blocked = true;
                 false
             } else if self.copy.is_some() {
@@ -283,10 +286,19 @@ impl Session {
                 return false;
             }
             Ok(Cut::CopyMessage) => self.drop_message(),
-            Ok(Cut::Terminate) => self.leave(),
+            Ok(Cut::Terminate) => {
+                self.leaving = true;
+                self.leave_when_done();
+            }
             Err(refusal) => self.end(refusal),
         }
         true
+    }
+
+    fn leave_when_done(&mut self) {
+        if self.leaving && !self.is_waiting() {
+            self.finish(SqlState::CONNECTION_FAILURE);
+        }
     }
 
     /// PostgreSQL ignores COPY messages outside COPY, because it can't help that they come late.

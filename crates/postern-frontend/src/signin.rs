@@ -241,9 +241,10 @@ async fn ask(place: &mut Occupied, step: SignIn) -> Result<(SignInAnswer, Option
     place.awaits_ring = true;
     let seat = Rc::clone(&place.seat);
     let reply = poll_fn(|cx| {
-        let reply = seat.session.borrow_mut().take_reply(Instant::now());
-        match reply {
-            Some(reply) => Poll::Ready(reply),
+        let mut session = seat.session.borrow_mut();
+        match session.take_reply(Instant::now()) {
+            Some(reply) => Poll::Ready(Some(reply)),
+            None if session.ended() => Poll::Ready(None),
             None => {
                 seat.wake_me(cx);
                 Poll::Pending
@@ -253,8 +254,9 @@ async fn ask(place: &mut Occupied, step: SignIn) -> Result<(SignInAnswer, Option
     .await;
     place.awaits_ring = false;
     match reply {
-        SignInReply::Answer(answer, opened) => Ok((answer, opened)),
-        SignInReply::Lost => Err(Failure::Refused(Refusal::fatal(
+        None => Err(internal().into()),
+        Some(SignInReply::Answer(answer, opened)) => Ok((answer, opened)),
+        Some(SignInReply::Lost) => Err(Failure::Refused(Refusal::fatal(
             SqlState::CANNOT_CONNECT_NOW,
             "the database gate lost its way to the database while signing in, try again",
         ))),

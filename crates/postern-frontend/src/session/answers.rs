@@ -104,7 +104,10 @@ impl Session {
                 Arrived::SignIn(reply) if !self.signed_in => self.reply = Some(reply),
                 Arrived::SignIn(_) => self.broken(),
                 Arrived::Grant(bytes) => self.copy_credit.grant(bytes),
-                Arrived::Lost(refusal) => self.end(refusal),
+                Arrived::Lost(refusal) if self.signed_in => self.end(refusal),
+                Arrived::Lost(refusal) => {
+                    self.reply = Some(SignInReply::Answer(SignInAnswer::Refused(refusal), None));
+                }
                 Arrived::Part {
                     before: None,
                     payload,
@@ -211,6 +214,7 @@ impl Session {
             }
         }
         self.answer_refused();
+        self.leave_when_done();
         if self.stopping && self.entries.is_empty() {
             self.end(stopping());
         }
