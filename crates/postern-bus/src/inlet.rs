@@ -28,6 +28,8 @@ const SILENCE: Duration = Duration::from_millis(1000);
 /// about to be provisioned again should be found soon.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+/// How long [`Inlet::flush`] may take.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The reading end of a hop: one durable consumer.
 pub struct Inlet {
@@ -120,6 +122,14 @@ impl Inlet {
         // Ask for more before these are handled, so that the server need not wait for that.
         self.ensure_pull();
         taken
+    }
+
+    /// Waits, but not for long, until the acknowledgements given so far are with the server. Called before
+    /// a stage ends, it spares the next run messages that were done with.
+    pub async fn flush(&self) {
+        if self.connection.now().up {
+            let _ = tokio::time::timeout(FLUSH_TIMEOUT, self.connection.client.flush()).await;
+        }
     }
 
     /// Waits for one message.

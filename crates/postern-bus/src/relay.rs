@@ -101,6 +101,7 @@ pub async fn run<S: Step>(
         }
     })
     .await;
+    inlet.flush().await;
     Ok(())
 }
 
