@@ -214,6 +214,8 @@ roles:
     search_path: shop
     statements: [select, insert, update, delete, transaction]
     schemas: [shop]
+    # Names and types of tables, which psql's \\d and many drivers ask for. Leave it out to hide them.
+    catalog: read
 
   # Migrations and administration: any statement its PostgreSQL role may run. Not for an application.
   owner:

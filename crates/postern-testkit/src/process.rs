@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,8 +17,19 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts `command` in `directory`, adding to `log`. The process ends with the calling thread, even when
-    /// that is killed, so call it from one that lives on.
+    /// that is killed, so call it from one that lives on. It has a process group of its own, which Ctrl-C at
+    /// the terminal does not reach.
     pub(crate) fn start(command: &[OsString], directory: &Path, log: &Path) -> anyhow::Result<Process> {
+        Process::start_with(command, &[], directory, log)
+    }
+
+    /// As `start`, with more environment.
+    pub(crate) fn start_with(
+        command: &[OsString],
+        environment: &[(String, OsString)],
+        directory: &Path,
+        log: &Path,
+    ) -> anyhow::Result<Process> {
         let (program, arguments) = command.split_first().context("no command")?;
         let out = File::options()
             .create(true)
@@ -26,10 +38,12 @@ impl Process {
             .with_context(|| format!("can't write {}", log.display()))?;
         let child = Command::new(program)
             .args(arguments)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .current_dir(directory)
             .stdin(Stdio::null())
             .stdout(out.try_clone()?)
             .stderr(out)
+            .process_group(0)
             .spawn()
             .with_context(|| format!("can't start {}", program.display()))?;
         Ok(Process {

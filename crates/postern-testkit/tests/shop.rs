@@ -38,11 +38,20 @@ fn rows_of_the_shop() {
         };
         let mut server = Server::start(&installation, account, options).unwrap();
         shop::create(&server, "x", 0.02).unwrap();
-        let ask = |sql: &str| server.psql(shop::DATABASE, &["-qAt"], sql).unwrap().trim().to_owned();
+        let ask = |sql: &str| {
+            server
+                .psql(shop::DATABASE, &["-qAt"], sql)
+                .unwrap()
+                .trim()
+                .to_owned()
+        };
 
         let cards = ask("SELECT card_number FROM shop.customers");
         assert_eq!(cards.lines().count(), 400);
-        assert!(cards.lines().all(|card| card.len() == 16 && luhn_holds(card)), "a card fails Luhn");
+        assert!(
+            cards.lines().all(|card| card.len() == 16 && luhn_holds(card)),
+            "a card fails Luhn"
+        );
         // An order, its customer, its lines and their products belong to one tenant.
         let strangers = "SELECT count(*) FROM shop.orders o JOIN shop.customers c ON c.id = o.customer_id
             JOIN shop.order_lines l ON l.order_id = o.id JOIN shop.products p ON p.id = l.product_id
