@@ -253,3 +253,6 @@ impl Drop for CallOnDrop {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,7 +53,7 @@ pub async fn open(stream: TcpStream, frontend: &Frontend) -> Opening {
 }
 
 async fn in_clear(mut stream: TcpStream, frontend: &Frontend) -> Opening {
-    let mut gss_asked = false;
+    let (mut tls_declined, mut gss_declined) = (false, false);
     loop {
         let packet = match packet(&mut stream, frontend).await {
             Ok(Some(packet)) => packet,
@@ -63,11 +63,11 @@ async fn in_clear(mut stream: TcpStream, frontend: &Frontend) -> Opening {
         match first_packet(&packet, &frontend.session_limits.wire) {
             Ok(Some((FirstPacket::SslRequest, _))) => {
                 let Some(acceptor) = &frontend.tls else {
-                    // The client may go on in clear, once.
-                    if gss_asked || stream.write_all(b"N").await.is_err() {
+                    // The client may go on in clear.
+                    if tls_declined || stream.write_all(b"N").await.is_err() {
                         return Opening::Closed("asked for TLS");
                     }
-                    gss_asked = true;
+                    tls_declined = true;
                     continue;
                 };
                 // Whatever came with the request was not asked for yet, so it is no TLS handshake of an
@@ -80,8 +80,8 @@ async fn in_clear(mut stream: TcpStream, frontend: &Frontend) -> Opening {
                     Err(reason) => Opening::Closed(reason),
                 };
             }
-            Ok(Some((FirstPacket::GssEncRequest, _))) if !gss_asked => {
-                gss_asked = true;
+            Ok(Some((FirstPacket::GssEncRequest, _))) if !gss_declined => {
+                gss_declined = true;
                 if stream.write_all(b"N").await.is_err() {
                     return Opening::Closed("left after asking for GSSAPI encryption");
                 }
