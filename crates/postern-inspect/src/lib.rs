@@ -19,7 +19,20 @@
 //! and nothing at all otherwise, ending in [`SKIPPING`] again. [`next_start`] gives the state in which
 //! the next answer begins. The Frontend, which sees digests only, requires that an answer begins with the
 //! digest of [`SKIPPING`] exactly when the last part of the answer before it had that digest as its
-//! `after`, and with the digest of the default state otherwise. So a Backend can't pretend that an exchange was skipped.
+//! `after`, and with the digest of the default state otherwise. So a Backend can't pretend that an exchange
+//! was skipped.
+//!
+//! # COPY IN and Sync
+//! PostgreSQL ignores a Sync that arrives while it reads COPY data. A client that copies with an Execute
+//! therefore sends two: one with the Execute, which is ignored, and one after CopyDone, which is answered.
+//! The steps hold one Sync, and the answer one ReadyForQuery. Whoever forwards COPY data sends that second
+//! Sync as part of the exchange when its steps end in Sync, and drops it when the answer is complete already
+//! (the COPY failed before the first Sync was read). After an Execute in an exchange that ends in Flush, the
+//! Sync begins an exchange of its own.
+//!
+//! # Refused statements
+//! Where a statement is refused, an ErrorResponse stands in for its answer, and it is an ordinary error here:
+//! what the contract says about errors applies to it too.
 
 mod advance;
 mod check;

@@ -69,4 +69,35 @@ mod tests {
         assert!(toml::from_str::<Limits>("max_row = 10").is_err());
         assert!(toml::from_str::<Limits>("max_rows = -1").is_err());
     }
+
+    #[test]
+    fn a_whole_file_is_read_and_unknown_names_are_refused() {
+        let peer = postern_envelope::SecretKey::generate()
+            .unwrap()
+            .public()
+            .to_string();
+        let hop = |name: &str| {
+            format!(
+                "[{name}]\nurl = \"nats://127.0.0.1:4222\"\nuser = \"rv\"\npassword_file = \"keys/nats\"\n"
+            )
+        };
+        let text = format!(
+            "[keys]\nsecret_file = \"keys/rv.key\"\nepoch = 1\n[keys.peers]\nbackend = \"{peer}\"\n{}stream = \
+             \"dirty-resp\"\nconsumer = \"response-validator\"\n{}stream = \"clean-resp\"\n[ledger]\ndirectory = \
+             \"audit/response-validator\"\n[limits]\nmax_bytes = 1000\n",
+            hop("inlet"),
+            hop("outlet"),
+        );
+        let config: Config = toml::from_str(&text).unwrap();
+        assert_eq!(config.outlet.stream, "clean-resp");
+        assert_eq!(
+            config.limits,
+            Limits {
+                max_rows: None,
+                max_bytes: Some(1000)
+            }
+        );
+        assert!(toml::from_str::<Config>(&format!("{text}[policy]\n")).is_err());
+        assert!(toml::from_str::<Config>(&text.replace("consumer", "consumers")).is_err());
+    }
 }
