@@ -109,7 +109,7 @@ async def _():
 async def _():
     async with Session(server_settings={"application_name": "asyncpg suite", "TimeZone": "Asia/Tokyo"}) as c:
         settings = c.get_settings()
-        names = ("server_version", "server_encoding", "client_encoding", "is_superuser", "session_authorization", "DateStyle", "IntervalStyle", "TimeZone", "integer_datetimes", "standard_conforming_strings", "application_name")
+        names = ("server_version", "server_encoding", "client_encoding", "is_superuser", "DateStyle", "IntervalStyle", "TimeZone", "integer_datetimes", "standard_conforming_strings", "application_name")
         return {name: getattr(settings, name) for name in names} | {"parsed": list(c.get_server_version())[:2], "shown": await c.fetchval("show TimeZone")}
 
 

@@ -74,6 +74,8 @@ test('parameter status', async () => {
   const shown = (await client.query('show server_version')).rows;
   await client.end();
   delete status.application_name;
+  // The psycopg suite has a case of its own for this one.
+  delete status.session_authorization;
   return { status, shown };
 });
 

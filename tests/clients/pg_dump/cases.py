@@ -194,6 +194,19 @@ def _():
         return [code, sorted(set(re.findall(r"ERROR: .*", errors))), re.search(r"errors ignored on restore: \d+", errors)[0], stopped[0], rows()]
 
 
+@case("large objects")
+def _():
+    # pg_dump reads them by FunctionCall messages.
+    oid = programs.well("psql", "-X", "-At", "-c", "select lo_from_bytea(0, decode(repeat('00ff27', 9000), 'hex'))").strip()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "dump"
+            code, _, errors = programs.run("pg_dump", "--schema", SCHEMA, "-b", "-t", f"{SCHEMA}.fast", "-f", str(path))
+            return [code, errors, [path.read_text().count(word) for word in ("lo_create(", "lowrite(")] if code == 0 else None]
+    finally:
+        programs.well("psql", "-X", "-c", f"select lo_unlink({oid})")
+
+
 @case("what it may not read")
 def _():
     code, output, errors = programs.run("pg_dump", "-t", "pg_catalog.pg_authid", "-a")

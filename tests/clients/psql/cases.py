@@ -248,6 +248,16 @@ def _():
     return re.sub(r"PID \d+", "PID N", got["output"])
 
 
+@case("large objects by backslash")
+def _():
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = pathlib.Path(folder) / "in", pathlib.Path(folder) / "out"
+        source.write_bytes(bytes(range(256)) * 100)
+        text = f"\\lo_import '{source}'\n\\lo_export :LASTOID '{target}'\n\\lo_unlink :LASTOID\nselect 'after' as x;\n"
+        got = psql(text, stop=False)
+        return [got["errors"].replace(folder, "FOLDER"), got["output"], target.read_bytes() if target.exists() else None]
+
+
 @case("reconnect by \\c")
 def _():
     got = psql("set my.own = 'x';\n\\c\nselect coalesce(nullif(current_setting('my.own', true), ''), 'unset');\n\\c no_such_database\n", stop=False)

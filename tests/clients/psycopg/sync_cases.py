@@ -125,7 +125,7 @@ def _():
 def _():
     with connect() as c:
         names = [
-            "server_version", "server_encoding", "client_encoding", "is_superuser", "session_authorization", "DateStyle",
+            "server_version", "server_encoding", "client_encoding", "is_superuser", "DateStyle",
             "IntervalStyle", "TimeZone", "integer_datetimes", "standard_conforming_strings", "default_transaction_read_only", "in_hot_standby",
         ]
         return {name: c.info.parameter_status(name) for name in names} | {"number": c.info.server_version, "protocol": c.pgconn.protocol_version}
@@ -154,13 +154,20 @@ def _():
 @case("who am I")
 def _():
     with connect() as c:
-        return c.execute("select current_user, session_user, current_database(), pg_backend_pid() > 0").fetchone()
+        names = ("current_user", "current_role", "current_database()", "current_schema()", "pg_backend_pid() > 0")
+        return {name: c.execute(f"select {name}").fetchone()[0] for name in names}
+
+
+@case("session user")
+def _():
+    with connect() as c:
+        return {"session_user": c.execute("select session_user").fetchone()[0], "status": c.info.parameter_status("session_authorization")}
 
 
 @case("backend process id")
 def _():
     with connect() as c:
-        return {"same": c.execute("select pg_backend_pid()").fetchone()[0] == c.info.backend_pid, "positive": c.info.backend_pid > 0}
+        return {"same": c.execute("select pg_backend_pid()").fetchone()[0] == c.info.backend_pid}
 
 
 @case("simple queries")
@@ -989,11 +996,39 @@ def _():
         return refused(c.execute, "prepare transaction 'two phases'")["sqlstate"]
 
 
-@case("SET ROLE and session authorization")
+def outcomes(connection, texts):
+    """What comes of each statement by itself: a tag and rows, or an error."""
+    seen = {}
+    for text in texts:
+        try:
+            cur = connection.execute(text)
+            seen[text] = {"tag": cur.statusmessage, "rows": cur.fetchall() if cur.description else None}
+        except psycopg.Error as error:
+            seen[text] = diagnosis(error)
+    return seen
+
+
+@case("who a session may become")
 def _():
     with connect() as c:
-        seen = [c.execute(f"set role {SUBJECT.user}").statusmessage, c.execute("select current_user").fetchone(), c.execute("reset role").statusmessage, refused(c.execute, "set role postgres"), refused(c.execute, "set session authorization postgres")]
-        return seen
+        return outcomes(c, [f"set role {SUBJECT.user}", "select current_user", "set role postgres", "set session authorization postgres", "reset role", "reset session authorization", "select current_role"])
+
+
+@case("settings that change how text is read")
+def _():
+    with connect() as c:
+        return outcomes(c, [
+            "set standard_conforming_strings = on", "set standard_conforming_strings = off", "set client_encoding = 'UTF8'", "set client_encoding = 'LATIN1'", "set names 'UTF8'", "set names 'WIN1252'", "set backslash_quote = on", "reset client_encoding", "show client_encoding",
+        ]) | {"status": c.info.parameter_status("client_encoding")}
+
+
+@case("another client encoding from the start")
+def _():
+    try:
+        with connect(client_encoding="latin1") as c:
+            return c.execute("select 'ü'").fetchone()
+    except psycopg.OperationalError as error:
+        return sign_in_refusal(error)
 
 
 report.main()
