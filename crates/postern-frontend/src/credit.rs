@@ -34,14 +34,29 @@ impl AnswerCredit {
         self.granted
     }
 
-    /// Counts payload that arrived.
+    /// Counts payload that arrived. The last message within the grant may reach beyond it, because a message
+    /// longer than the window could never be sent otherwise.
     ///
     /// # Errors
-    /// `Overdrawn` when it was not granted. The session can't go on.
+    /// `Overdrawn` when all that was granted had arrived before. The session can't go on.
     pub fn receive(&mut self, bytes: usize) -> Result<(), Overdrawn> {
         let bytes = u64::try_from(bytes).map_err(|_| Overdrawn)?;
+        if bytes > 0 && self.received >= self.granted {
+            return Err(Overdrawn);
+        }
         self.received = self.received.checked_add(bytes).ok_or(Overdrawn)?;
-        if self.received > self.granted {
+        Ok(())
+    }
+
+    /// Counts payload that came by itself, for which nobody waits with credit in hand.
+    ///
+    /// # Errors
+    /// `Overdrawn` when a whole window has arrived beyond the grant.
+    pub fn receive_unasked(&mut self, bytes: usize) -> Result<(), Overdrawn> {
+        let bytes = u64::try_from(bytes).map_err(|_| Overdrawn)?;
+        self.received = self.received.checked_add(bytes).ok_or(Overdrawn)?;
+        let most = self.granted.saturating_add(self.window);
+        if self.received > most {
             Err(Overdrawn)
         } else {
             Ok(())
@@ -100,10 +115,25 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_grant_comes_when_half_the_window_is_written() {
+    fn only_the_last_message_may_reach_beyond_the_grant() {
         let mut credit = AnswerCredit::new(100);
-        credit.receive(100).unwrap();
+        credit.receive(99).unwrap();
+        credit.receive(500).unwrap();
         assert_eq!(credit.receive(1), Err(Overdrawn));
+        assert_eq!(credit.receive(0), Ok(()));
+        assert_eq!(credit.written(599), Some(699));
+        assert_eq!(credit.receive(1), Ok(()));
+    }
+
+    #[test]
+    fn what_comes_unasked_is_bounded_too() {
+        let mut credit = AnswerCredit::new(100);
+        credit.receive_unasked(200).unwrap();
+        assert_eq!(credit.receive_unasked(1), Err(Overdrawn));
+    }
+
+    #[test]
+    fn a_grant_comes_when_half_the_window_is_written() {
         let mut credit = AnswerCredit::new(100);
         credit.receive(100).unwrap();
         assert_eq!(credit.written(49), None);

@@ -139,8 +139,11 @@ impl Session {
     }
 
     fn unsolicited(&mut self, payload: Bytes, hang_up: bool) {
-        if self.answer_credit.receive(payload.len()).is_err() {
-            return self.broken();
+        if self.answer_credit.receive_unasked(payload.len()).is_err() {
+            return self.end(Refusal::fatal(
+                SqlState::INSUFFICIENT_RESOURCES,
+                "the client does not read what it is sent; too many messages wait for it",
+            ));
         }
         self.output.push_answer(payload);
         if hang_up {

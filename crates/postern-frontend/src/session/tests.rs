@@ -210,7 +210,10 @@ fn an_answer_that_breaks_the_chain_ends_the_session() {
             ring.part(1, digest(&SKIPPING), true, b"");
         },
         // More than was granted.
-        |ring| ring.part(1, state(1), false, &[b'D'; 1001]),
+        |ring| {
+            ring.part(1, state(1), false, &[b'D'; 1001]);
+            ring.part(1, state(2), false, b"D");
+        },
     ];
     for case in cases {
         let mut ring = Ring::new();
