@@ -105,8 +105,12 @@ pub(crate) fn read(yaml: &str) -> Result<Document, PolicyError> {
     })
 }
 
-/// The first line of the error, without its picture of the source.
+/// The first line of the error, without its picture of the source and without its place, which is told
+/// apart.
 fn plain(error: &serde_saphyr::Error) -> String {
     let text = error.without_snippet().to_string();
-    text.lines().next().unwrap_or_default().to_owned()
+    let line = text.lines().next().unwrap_or_default();
+    line.split_once(" at line ")
+        .map_or(line, |(message, _)| message)
+        .to_owned()
 }

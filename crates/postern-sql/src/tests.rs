@@ -28,7 +28,9 @@ fn tables(text: &str) -> Vec<String> {
         let mark = if t.access == Access::Write { "!" } else { "" };
         format!("{schema}{}{mark}", t.name)
     };
-    one(text).tables.iter().map(show).collect()
+    let mut found: Vec<String> = one(text).tables.iter().map(show).collect();
+    found.sort();
+    found
 }
 
 fn functions(text: &str) -> Vec<String> {

@@ -1,0 +1,9 @@
+//! The Query Validator from outside: sealed envelopes in, sealed envelopes and records out.
+
+mod attacks;
+mod exchanges;
+mod kit;
+mod signing_in;
+mod speed;
+mod tickets;
+mod users;
