@@ -7,6 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 const CLIENTS: i32 = 12;
+/// How long money is moved undisturbed before each kill and after the last.
+const LOAD: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn kill_and_restart(part: Part) {
@@ -19,16 +21,17 @@ async fn kill_and_restart(part: Part) {
     let bank = Bank::open(&ring.url("owner"), CLIENTS);
     bank.next_booking(PATIENCE).await.unwrap();
     for round in 1..=2 {
+        tokio::time::sleep(LOAD).await;
         let before = bank.booked();
         ring.kill(part);
         tokio::time::sleep(Duration::from_millis(1500)).await;
         ring.restart(part).await.unwrap();
         let back = bank.next_booking(PATIENCE).await.unwrap();
         println!(
-            "{part:?} round {round}: booked {} before and while it was down, serving again {back:?} after its return",
-            bank.booked().saturating_sub(before)
+            "{part:?} round {round}: {before} booked before it was killed, serving again {back:?} after its return"
         );
     }
+    tokio::time::sleep(LOAD).await;
     let lost = bank.lost();
     let counts = std::sync::Arc::clone(&bank.counts);
     let codes = bank.audit(|sql| ring.database_sql(sql)).await.unwrap();
