@@ -1,0 +1,83 @@
+//! Runs a command while a test's ring is up: for test programs and benchmarks that are not written in Rust.
+
+use anyhow::Context as _;
+use clap::Parser;
+use postern_testkit::{Options, PoolMode, Ring, Storage};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+/// Start a ring and a database of their own, run a command, remove both.
+#[derive(Parser)]
+#[command(after_help = "Example:
+  postern-with-ring -- psql '{ring}' -c 'select 1'
+
+In the command, {ring} stands for the URL through the ring and {direct} for the one past it.
+The exit code is the command's.")]
+struct Arguments {
+    /// Who signs in: app or owner.
+    #[arg(long, default_value = "owner")]
+    user: String,
+    /// Major version of PostgreSQL; default: the newest installed.
+    #[arg(long)]
+    pg_major: Option<u32>,
+    /// The nats-server to use.
+    #[arg(long, value_name = "FILE")]
+    nats_server: Option<PathBuf>,
+    /// Give connections back after each session instead of after each transaction.
+    #[arg(long)]
+    session_pooling: bool,
+    /// Keep the streams on disk instead of in memory.
+    #[arg(long)]
+    file_storage: bool,
+    #[arg(last = true, required = true)]
+    command: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("postern-with-ring: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let options = Options {
+        pg_major: arguments.pg_major,
+        nats_server: arguments.nats_server.clone(),
+        pool_mode: if arguments.session_pooling {
+            PoolMode::Session
+        } else {
+            PoolMode::Transaction
+        },
+        storage: if arguments.file_storage {
+            Storage::File
+        } else {
+            Storage::Memory
+        },
+        ..Options::default()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let ring = runtime.block_on(Ring::start(options))?;
+    let (through, past) = (ring.url(&arguments.user), ring.direct_url(&arguments.user));
+    let words: Vec<String> = arguments
+        .command
+        .iter()
+        .map(|word| word.replace("{ring}", &through).replace("{direct}", &past))
+        .collect();
+    let (program, rest) = words.split_first().context("no command")?;
+    let status = Command::new(program)
+        .args(rest)
+        .status()
+        .with_context(|| format!("can't run {program}"))?;
+    // A command that a signal ended has no code.
+    let code = status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(1);
+    Ok(ExitCode::from(code))
+}
