@@ -13,10 +13,14 @@ use bytes::{Bytes, BytesMut};
 use postern_types::{Refusal, SqlState};
 use postern_wire::{FrontendMessage, Limits, WireError, decode_frontend, frontend_frame, put_flush};
 
-/// An exchange of several messages is ended in a Flush before it grows beyond this (bytes).
+/// An exchange that has grown to this (bytes) is ended in a Flush before its next Parse or Bind.
 const CUT_BYTES: usize = 1024 * 1024;
-/// ... or beyond this many messages.
+/// ... or to this many messages.
 const CUT_MESSAGES: u32 = 4096;
+/// No exchange of several messages is longer (bytes): the longest Bind, and a little for what goes with it.
+const MOST_BYTES: usize = 8 * 1024 * 1024 + 256 * 1024;
+/// ... or has more messages.
+const MOST_MESSAGES: u32 = 2 * CUT_MESSAGES;
 
 /// How an exchange ends, which decides whether its answer ends in ReadyForQuery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,16 +96,13 @@ impl Cutter {
     ) -> Result<Cut, Refusal> {
         loop {
             let rest = buffer.get(self.scanned..).unwrap_or_default();
-            let (next, length) = read(rest, self.scanned, statements, limits)?;
+            let (next, length) = self.read(rest, statements, limits)?;
             match next {
                 Next::Incomplete => return Ok(Cut::Incomplete),
                 Next::Extended => {
                     self.closes |= rest.first() == Some(&postern_wire::frontend_tag::CLOSE);
                     self.scanned = self.scanned.saturating_add(length);
                     self.messages = self.messages.saturating_add(1);
-                    if self.scanned >= CUT_BYTES || self.messages >= CUT_MESSAGES {
-                        return Ok(self.flush(buffer));
-                    }
                 }
                 // Nothing waits, so there is nothing to flush.
                 Next::Flush if self.scanned == 0 => drop(buffer.split_to(length)),
@@ -138,75 +139,86 @@ impl Cutter {
             closes,
         }
     }
-}
 
-/// Reads one message. `scanned` bytes of the same exchange stand before it.
-fn read(
-    rest: &[u8],
-    scanned: usize,
-    statements: &mut Statements,
-    limits: &Limits,
-) -> Result<(Next, usize), Refusal> {
-    let fatal = |error: WireError| Refusal {
-        fatal: true,
-        ..error.refusal()
-    };
-    let Some(frame) = frontend_frame(rest, limits).map_err(fatal)? else {
-        return Ok((Next::Incomplete, 0));
-    };
-    let length = frame.raw.len();
-    let message = match decode_frontend(&frame) {
-        Ok(message) => message,
-        // As PostgreSQL does: the statement fails, the session goes on. In the extended protocol the rest
-        // up to Sync would have to be skipped, which is not ours to do.
-        Err(error @ WireError::Encoding { .. }) if frame.tag == postern_wire::frontend_tag::QUERY => {
-            return Ok((Next::Refused(error.refusal()), length));
-        }
-        Err(error) => return Err(fatal(error)),
-    };
-    let next = match message {
-        FrontendMessage::Query { .. } => Next::Query,
-        FrontendMessage::Flush => Next::Flush,
-        FrontendMessage::Sync => Next::Sync,
-        FrontendMessage::Terminate => Next::Terminate,
-        FrontendMessage::CopyData(_) | FrontendMessage::CopyDone | FrontendMessage::CopyFail { .. } => {
-            Next::Copy
-        }
-        FrontendMessage::FunctionCall => Next::Refused(Refusal::error(
-            SqlState::FEATURE_NOT_SUPPORTED,
-            "the function call protocol is not supported; use SELECT",
-        )),
-        FrontendMessage::Password(_) => return Err(fatal(WireError::UnknownTag(frame.tag))),
-        // Would the exchange become too large with it, what there is goes first, and this is read again.
-        _ if scanned > 0 && scanned.saturating_add(length) > CUT_BYTES => Next::Full,
-        FrontendMessage::Parse {
-            name,
-            sql,
-            parameter_types,
-        } => {
-            statements.parse(name, sql, parameter_types.iter())?;
-            Next::Extended
-        }
-        FrontendMessage::Bind {
-            portal, statement, ..
-        } => {
-            statements.bind(portal, statement);
-            Next::Extended
-        }
-        FrontendMessage::Describe { target, name } => {
-            statements.refer(target, name);
-            Next::Extended
-        }
-        FrontendMessage::Execute { portal, .. } => {
-            statements.refer(postern_wire::Target::Portal, portal);
-            Next::Extended
-        }
-        FrontendMessage::Close { target, name } => {
-            statements.close(target, name);
-            Next::Extended
-        }
-    };
-    Ok((next, length))
+    /// Reads the message that follows what has been scanned.
+    fn read(
+        &self,
+        rest: &[u8],
+        statements: &mut Statements,
+        limits: &Limits,
+    ) -> Result<(Next, usize), Refusal> {
+        let fatal = |error: WireError| Refusal {
+            fatal: true,
+            ..error.refusal()
+        };
+        let Some(frame) = frontend_frame(rest, limits).map_err(fatal)? else {
+            return Ok((Next::Incomplete, 0));
+        };
+        let length = frame.raw.len();
+        let message = match decode_frontend(&frame) {
+            Ok(message) => message,
+            // As PostgreSQL does: the statement fails, the session goes on. In the extended protocol the rest
+            // up to Sync would have to be skipped, which is not ours to do.
+            Err(error @ WireError::Encoding { .. }) if frame.tag == postern_wire::frontend_tag::QUERY => {
+                return Ok((Next::Refused(error.refusal()), length));
+            }
+            Err(error) => return Err(fatal(error)),
+        };
+        let next = match message {
+            FrontendMessage::Query { .. } => Next::Query,
+            FrontendMessage::Flush => Next::Flush,
+            FrontendMessage::Sync => Next::Sync,
+            FrontendMessage::Terminate => Next::Terminate,
+            FrontendMessage::CopyData(_) | FrontendMessage::CopyDone | FrontendMessage::CopyFail { .. } => {
+                Next::Copy
+            }
+            FrontendMessage::FunctionCall => Next::Refused(Refusal::error(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                "the function call protocol is not supported; use SELECT",
+            )),
+            FrontendMessage::Password(_) => return Err(fatal(WireError::UnknownTag(frame.tag))),
+            // What there is goes first, and this is read again.
+            _ if self.has_unsent() && self.is_full(&message, length) => Next::Full,
+            FrontendMessage::Parse {
+                name,
+                sql,
+                parameter_types,
+            } => {
+                statements.parse(name, sql, parameter_types.iter())?;
+                Next::Extended
+            }
+            FrontendMessage::Bind {
+                portal, statement, ..
+            } => {
+                statements.bind(portal, statement);
+                Next::Extended
+            }
+            FrontendMessage::Describe { target, name } => {
+                statements.refer(target, name);
+                Next::Extended
+            }
+            FrontendMessage::Execute { portal, .. } => {
+                statements.refer(postern_wire::Target::Portal, portal);
+                Next::Extended
+            }
+            FrontendMessage::Close { target, name } => {
+                statements.close(target, name);
+                Next::Extended
+            }
+        };
+        Ok((next, length))
+    }
+
+    /// Whether the exchange is better cut before `message`, or has to be. After an Execute is the best place.
+    fn is_full(&self, message: &FrontendMessage<'_>, length: usize) -> bool {
+        let begins = matches!(
+            message,
+            FrontendMessage::Parse { .. } | FrontendMessage::Bind { .. }
+        );
+        let large = self.scanned >= CUT_BYTES || self.messages >= CUT_MESSAGES;
+        let most = self.scanned.saturating_add(length) > MOST_BYTES || self.messages >= MOST_MESSAGES;
+        most || (begins && large)
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ const NO_VALUES: &[u8] = &[0; 6];
 fn statements() -> Statements {
     Statements::new(StatementLimits {
         count: 100,
-        bytes: 1 << 20,
+        bytes: 4 << 20,
     })
 }
 
@@ -118,36 +118,75 @@ fn a_close_of_a_statement_is_remembered_for_its_exchange_only() {
 }
 
 #[test]
-fn very_long_runs_are_cut() {
+fn very_long_runs_are_cut_where_a_statement_begins() {
     let mut client = Client::new();
     for _ in 0..CUT_MESSAGES {
-        client.says(|out| put_execute(out, "", 0).unwrap());
+        client
+            .says(|out| put_bind(out, "", "a", NO_VALUES).unwrap())
+            .says(|out| put_describe(out, Target::Portal, "").unwrap())
+            .says(|out| put_execute(out, "", 0).unwrap());
     }
     client.says(put_sync);
     let (first, end) = client.exchange();
-    assert_eq!((first.len(), end), (CUT_MESSAGES as usize + 1, End::Flush));
-    assert_eq!(client.exchange(), ("S".to_owned(), End::Sync));
+    assert_eq!(end, End::Flush);
+    assert!(first.starts_with("BDEBDE") && first.ends_with("BDEH"));
+    assert!(first.len() > CUT_MESSAGES as usize && first.len() < CUT_MESSAGES as usize + 4);
+    assert!(client.exchange().0.starts_with("BDE"));
+    assert_eq!(client.exchange().1, End::Sync);
 }
 
 #[test]
-fn a_large_message_goes_without_what_stands_before_it() {
+fn runs_without_a_good_place_are_cut_too() {
+    let mut client = Client::new();
+    for _ in 0..MOST_MESSAGES {
+        client.says(|out| put_execute(out, "", 0).unwrap());
+    }
+    client.says(|out| put_execute(out, "", 0).unwrap()).says(put_sync);
+    let (first, end) = client.exchange();
+    assert_eq!((first.len(), end), (MOST_MESSAGES as usize + 1, End::Flush));
+    assert_eq!(client.exchange(), ("ES".to_owned(), End::Sync));
+}
+
+/// The tail of a Bind with one value of this many bytes.
+fn one_value(length: usize) -> Vec<u8> {
     let mut tail = vec![0, 0, 0, 1];
-    let value = vec![b'x'; CUT_BYTES];
-    tail.extend_from_slice(&u32::try_from(value.len()).unwrap().to_be_bytes());
-    tail.extend_from_slice(&value);
+    tail.extend_from_slice(&u32::try_from(length).unwrap().to_be_bytes());
+    tail.resize(tail.len() + length, b'x');
     tail.extend_from_slice(&[0, 0]);
+    tail
+}
+
+#[test]
+fn a_large_bind_takes_its_execute_and_sync_along() {
+    let tail = one_value(8_000_000);
     let mut client = Client::new();
     client
         .says(|out| put_parse(out, "", "SELECT $1", []).unwrap())
         .says(|out| put_bind(out, "", "", &tail).unwrap())
         .says(|out| put_execute(out, "", 0).unwrap())
+        .says(|out| put_bind(out, "", "", &tail).unwrap())
+        .says(|out| put_execute(out, "", 0).unwrap())
+        .says(put_sync);
+    assert_eq!(client.exchange(), ("PBEH".to_owned(), End::Flush));
+    assert!(client.statements.finish(1).is_empty());
+    assert_eq!(client.exchange(), ("BES".to_owned(), End::Sync));
+    assert_eq!(client.statements.finish(2).len(), 1);
+}
+
+#[test]
+fn what_does_not_fit_is_split_with_its_definitions() {
+    let tail = one_value(8_000_000);
+    let text = format!("SELECT $1 -- {}", "x".repeat(900_000));
+    let mut client = Client::new();
+    client
+        .says(|out| put_parse(out, "", &text, []).unwrap())
+        .says(|out| put_bind(out, "", "", &tail).unwrap())
+        .says(|out| put_execute(out, "", 0).unwrap())
         .says(put_sync);
     assert_eq!(client.exchange(), ("PH".to_owned(), End::Flush));
-    assert!(client.statements.finish(1).is_empty());
-    assert_eq!(client.exchange(), ("BH".to_owned(), End::Flush));
+    client.statements.finish(1);
+    assert_eq!(client.exchange(), ("BES".to_owned(), End::Sync));
     assert_eq!(client.statements.finish(2).len(), 1);
-    assert_eq!(client.exchange(), ("ES".to_owned(), End::Sync));
-    assert_eq!(client.statements.finish(3).len(), 1);
 }
 
 #[test]

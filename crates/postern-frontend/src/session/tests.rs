@@ -211,8 +211,10 @@ fn an_answer_that_breaks_the_chain_ends_the_session() {
         },
         // More than was granted.
         |ring| {
-            ring.part(1, state(1), false, &[b'D'; 1001]);
-            ring.part(1, state(2), false, b"D");
+            let mut row = b"D\0\0\x03\xe8".to_vec();
+            row.resize(1001, 0);
+            ring.part(1, state(1), false, &row);
+            ring.part(1, state(2), false, b"D\0\0\0\x06\0\0");
         },
     ];
     for case in cases {
