@@ -179,6 +179,8 @@ impl Session {
             .server
             .as_ref()
             .is_some_and(|s| s.status == TransactionStatus::Idle)
+            // Until the next Sync the status is from before, and the transaction is still open.
+            && !self.unsynced
         {
             self.statements.transaction_ended();
         }
