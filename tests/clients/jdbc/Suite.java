@@ -397,13 +397,13 @@ public final class Suite {
             return seen;
         });
         test("a large statement", c -> {
-            StringBuilder text = new StringBuilder("select 0");
+            StringBuilder text = new StringBuilder("select sum(v) from (values (0)");
             Object[] values = new Object[500];
             for (int i = 0; i < values.length; i++) {
-                text.append(" + ?");
+                text.append(", (?::int)");
                 values[i] = i;
             }
-            return one(c, text + " -- " + "x".repeat(200000), values);
+            return one(c, text + ") t(v) -- " + "x".repeat(200000), values);
         });
         test("long identifiers", c -> {
             try (Statement s = c.createStatement(); ResultSet r = s.executeQuery("select 1 as " + "e".repeat(63) + ", 2 as " + "l".repeat(80) + ", 3 as \"" + "\u00fc".repeat(40) + "\"")) {

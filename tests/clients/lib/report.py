@@ -22,7 +22,7 @@ import uuid
 from urllib.parse import parse_qs, unquote, urlsplit
 
 # A guard against a case that hangs, never a measure: a case that is well takes a fraction of it.
-CASE_GUARD_S = 60
+CASE_GUARD_S = 120
 # Longer binary or text values are reported by length and hash.
 LONG_VALUE = 4000
 

@@ -17,8 +17,10 @@ SCHEMA = SUBJECT.schema
 
 # Objects for the \d family. Names are plain, so that every listing can be compared as it is.
 OBJECTS = f"""
+set client_min_messages = error;
 drop schema if exists {SCHEMA} cascade;
 create schema {SCHEMA};
+reset client_min_messages;
 comment on schema {SCHEMA} is 'for the suite';
 set search_path = {SCHEMA};
 create type mood as enum ('sad', 'ok', 'happy');

@@ -309,8 +309,28 @@ def _():
 @case("a statement of 200 kB and 1000 parameters")
 def _():
     with connect() as c:
-        text = "select " + " + ".join(["%s::int"] * 1000) + " -- " + "x" * 200000
+        text = "select sum(v) from (values " + ", ".join(["(%s::int)"] * 1000) + ") t(v) -- " + "x" * 200000
         return c.execute(text, list(range(1000))).fetchone()
+
+
+@case("a sum of a thousand terms")
+def _():
+    with connect() as c:
+        try:
+            return c.execute("select " + " + ".join(["%s::int"] * 1000), list(range(1000))).fetchone()
+        except psycopg.Error as error:
+            return diagnosis(error)
+
+
+@case("a statement of two megabytes")
+def _():
+    with psycopg.ClientCursor(connect()) as cur:
+        try:
+            return cur.execute("select length(%s)", ("x" * 2_000_000,)).fetchone()
+        except psycopg.Error as error:
+            return diagnosis(error)
+        finally:
+            cur.connection.close()
 
 
 @case("big result")
