@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// Most messages of one exchange. Each adds some bytes to what is passed on, and a message of the bus has a
 /// fixed size.
-const MAX_MESSAGES: usize = 40_000;
+const MAX_MESSAGES: usize = 10_000;
 
 /// Who asks, and by which rules.
 pub(crate) struct Asker<'a> {
@@ -76,6 +76,9 @@ pub(crate) fn decide(
                 SqlState::PROGRAM_LIMIT_EXCEEDED,
                 "too many messages before a Sync; send Sync more often",
             ));
+        }
+        if matches!(message, FrontendMessage::Query { .. }) && !judge.decision.verdicts.is_empty() {
+            return Err(not_an_exchange("a simple Query must stand alone"));
         }
         let (verdict, shapes) = judge.message(&message);
         steps.push(&message, &shapes).map_err(not_an_exchange)?;

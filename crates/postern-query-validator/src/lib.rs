@@ -15,6 +15,7 @@ mod config;
 mod exchange;
 mod names;
 mod record;
+mod setup;
 mod sign_in;
 mod stage;
 mod ticket;
@@ -27,6 +28,7 @@ mod tests;
 
 pub use config::QueryValidatorConfig;
 pub use record::Recorder;
-pub use stage::{Keys, Output, Settings, SetupError, Validator};
+pub use setup::{Keys, Settings, SetupError};
+pub use stage::{Output, Validator};
 pub use users::{User, Users};
 pub use wiring::run;

@@ -31,8 +31,11 @@ pub(crate) struct Step {
     pub(crate) reason: Option<&'static str>,
 }
 
-impl Step {
-    fn refused(refusal: Refusal, reason: &'static str) -> Step {
+/// A refusal, and why, for the ledger.
+struct Refused(Refusal, &'static str);
+
+impl From<Refused> for Step {
+    fn from(Refused(refusal, reason): Refused) -> Step {
         Step {
             answer: SignInAnswer::Refused(refusal),
             open: None,
@@ -63,7 +66,7 @@ impl Validator {
             None => self.first_step(&opened.header, request, sign_in, now_ms),
             Some(state) => self.second_step(opened, request, sign_in, state, now_ms),
         };
-        step.unwrap_or_else(|step| step)
+        step.unwrap_or_else(Step::from)
     }
 
     /// The verifier to check against: a mock for a user that does not exist.
@@ -78,8 +81,8 @@ impl Validator {
         request: &Request,
         sign_in: &SignIn,
         now_ms: u64,
-    ) -> Result<Step, Step> {
-        let failed = |error: ScramError| Step::refused(error.refusal(&sign_in.user), "scram-first");
+    ) -> Result<Step, Refused> {
+        let failed = |error: ScramError| Refused(error.refusal(&sign_in.user), "scram-first");
         let mechanism = Mechanism::parse(&sign_in.mechanism)
             .ok_or_else(|| failed(ScramError::Unsupported("this SASL mechanism")))?;
         // Channel binding is offered under TLS only; what the client says of it is checked against that.
@@ -117,23 +120,23 @@ impl Validator {
         sign_in: &SignIn,
         state: &[u8],
         now_ms: u64,
-    ) -> Result<Step, Step> {
+    ) -> Result<Step, Refused> {
         let session = opened.header.session;
         let half_way: HalfWay =
             ticket::open(&mut self.keys.own_opener, Purpose::SignIn, session, state, now_ms)
-                .map_err(|error| Step::refused(start_again(), state_reason(error)))?;
+                .map_err(|error| Refused(start_again(), state_reason(error)))?;
         if half_way.frontend != request.frontend
             || half_way.backend != request.backend
             || half_way.about != about(sign_in)
         {
-            return Err(Step::refused(start_again(), "sign-in-changed"));
+            return Err(Refused(start_again(), "sign-in-changed"));
         }
         let verifier = self.verifier(&sign_in.user);
         let message = server::finish(&half_way.scram, &sign_in.message, &verifier)
-            .map_err(|error| Step::refused(error.refusal(&sign_in.user), "scram-final"))?;
+            .map_err(|error| Refused(error.refusal(&sign_in.user), "scram-final"))?;
         // Only now is it known who asks; whatever is refused from here on tells nothing to strangers.
         let Some(user) = self.users.get(&sign_in.user).cloned() else {
-            return Err(Step::refused(
+            return Err(Refused(
                 ScramError::WrongPassword.refusal(&sign_in.user),
                 "scram-final",
             ));
@@ -164,7 +167,12 @@ impl Validator {
         })
     }
 
-    fn open_session(&self, opened: &Opened<'_>, sign_in: &SignIn, user: &User) -> Result<OpenSession, Step> {
+    fn open_session(
+        &self,
+        opened: &Opened<'_>,
+        sign_in: &SignIn,
+        user: &User,
+    ) -> Result<OpenSession, Refused> {
         let rights = self.policy.rights(&user.roles).ok_or_else(|| {
             let refusal = Refusal::fatal(
                 SqlState::INVALID_AUTHORIZATION,
@@ -173,11 +181,11 @@ impl Validator {
                     sign_in.user
                 ),
             );
-            Step::refused(refusal, "no-role")
+            Refused(refusal, "no-role")
         })?;
         let settings = rights
             .session_settings(&sign_in.parameters)
-            .map_err(|refusal| Step::refused(refusal, "start-up-parameter"))?;
+            .map_err(|refusal| Refused(refusal, "start-up-parameter"))?;
         Ok(OpenSession {
             backend_instance: sign_in.backend_instance,
             frontend_instance: opened.sender,
@@ -198,8 +206,8 @@ fn start_again() -> Refusal {
     )
 }
 
-fn unsealed() -> Step {
-    Step::refused(
+fn unsealed() -> Refused {
+    Refused(
         Refusal::fatal(
             SqlState::INTERNAL_ERROR,
             "signing in is not possible at the moment; try again later",

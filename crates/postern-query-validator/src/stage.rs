@@ -3,72 +3,20 @@
 
 use crate::exchange::{self, Asker, Decision};
 use crate::record::{self, Recorder};
+use crate::setup::{Keys, Settings, SetupError};
 use crate::ticket::{self, NotOurs, Purpose};
 use crate::users::Users;
 use crate::verdicts::Verdicts;
-use postern_envelope::{Batch, Header, Keyring, KeyringError, Opened, Opener, SealError, Sealer, batch};
+use postern_envelope::{Batch, Header, Opened, SealError, batch};
 use postern_ledger::{Details, Event, Level, Outcome, Record};
 use postern_policy::{Policy, Rights};
-use postern_scram::ScramError;
-use postern_sql::SqlLimits;
 use postern_types::ring::{Clean, CleanBody, Definition, Request, RequestBody, SignIn, SignInAnswer};
-use postern_types::{Contract, Link, Refusal, SessionId, Slot, SqlState, Ticket, body};
+use postern_types::{Contract, Refusal, SessionId, Slot, SqlState, Ticket, body};
 use postern_wire::{FrontendMessage, frontend_messages};
 use std::collections::BTreeMap;
 
 /// A message for one Backend is closed when it is this large, in bytes.
 const OUTPUT_BYTES: usize = 1024 * 1024;
-
-/// The keys of the links this stage is an end of.
-pub struct Keys {
-    inlet: Opener,
-    backend: Sealer,
-    contract: Sealer,
-    answer: Sealer,
-    pub(crate) own_sealer: Sealer,
-    pub(crate) own_opener: Opener,
-}
-
-impl Keys {
-    /// Takes them from the keyring.
-    ///
-    /// # Errors
-    /// When the keyring is not that of a Query Validator, or lacks a peer.
-    pub fn new(keyring: &Keyring) -> Result<Keys, KeyringError> {
-        Ok(Keys {
-            inlet: keyring.opener(Link::FrontendToQueryValidator)?,
-            backend: keyring.sealer(Link::QueryValidatorToBackend)?,
-            contract: keyring.sealer(Link::QueryValidatorToResponseValidator)?,
-            answer: keyring.sealer(Link::QueryValidatorToFrontend)?,
-            own_sealer: keyring.sealer(Link::QueryValidatorToItself)?,
-            own_opener: keyring.opener(Link::QueryValidatorToItself)?,
-        })
-    }
-}
-
-/// What a step depends on besides keys, users and policy.
-pub struct Settings {
-    /// From which the salts of unknown users are made; at least 16 bytes.
-    pub mock_secret: Vec<u8>,
-    /// Channel binding data of the certificate that clients see; `None` when -PLUS is not offered.
-    pub end_point: Option<Vec<u8>>,
-    /// How long a session may last, in milliseconds.
-    pub ticket_lifetime_ms: u64,
-    /// Gives a fresh SCRAM nonce.
-    pub nonce: fn() -> Result<String, ScramError>,
-    /// Bounds on SQL texts.
-    pub sql: SqlLimits,
-    /// Bounds on protocol messages.
-    pub wire: postern_wire::Limits,
-}
-
-/// Why a Query Validator can't be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum SetupError {
-    /// The mock secret is too short to hide anything.
-    #[error("the mock secret must have at least 16 bytes; make one with `openssl rand -base64 32`")]
-    MockSecret,
-}
 
 /// A message for one Backend: a batch of envelopes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! The process: reads what the configuration names, connects, and lets the relay step.
 
 use crate::config::QueryValidatorConfig;
-use crate::stage::{Keys, Settings, Validator};
+use crate::setup::{Keys, Settings};
+use crate::stage::Validator;
 use crate::users::UsersFile;
 use anyhow::Context as _;
 use bytes::Bytes;

@@ -165,7 +165,7 @@ fn what_is_not_an_exchange_ends_the_session() {
         b"Q\0\0\0\x0eselect \xff\x80\0".to_vec(),
         b"Q\0\0\0\x0dselect \0\0".to_vec(),
         sync.repeat(2),
-        payload(&[M::CloseStatement("x")]).repeat(40_001),
+        payload(&[M::CloseStatement("x")]).repeat(10_001),
     ] {
         expelled(&mut kit, &ticket, &bad);
     }

@@ -388,7 +388,7 @@ pub(super) fn payload(messages: &[M<'_>]) -> Vec<u8> {
     let mut out = Vec::new();
     for message in messages {
         match message {
-            M::Parse(name, sql) => put_parse(&mut out, name, sql, [].into_iter()).unwrap(),
+            M::Parse(name, sql) => put_parse(&mut out, name, sql, []).unwrap(),
             // No formats, no values, no result formats.
             M::Bind(portal, statement) => put_bind(&mut out, portal, statement, &[0; 6]).unwrap(),
             M::DescribeStatement(name) => put_describe(&mut out, Target::Statement, name).unwrap(),
