@@ -1,6 +1,12 @@
 //! `postern up` with real NATS servers and stand-ins for the stages, which are shell scripts that say they
 //! are ready and then wait. The test holds the Frontend's port itself.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail by panicking"
+)]
+
 use postern_cli::directory::RingDirectory;
 use postern_cli::hop::Hop;
 use postern_cli::init::{InitOptions, init};

@@ -1,5 +1,11 @@
 //! The testkit itself: a ring starts, serves, loses parts and gets them back, and leaves nothing behind.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail by panicking"
+)]
+
 use postern_testkit::{Options, Part, Ring, Stage};
 use std::process::{Command, Output};
 

@@ -1,5 +1,11 @@
 //! The shop's generated rows are what the example promises.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail by panicking"
+)]
+
 use postern_testkit::postgres::{Account, CARELESS, Installation, Server, ServerOptions, make_cluster};
 use postern_testkit::{port, shop};
 use std::os::unix::fs::PermissionsExt as _;
