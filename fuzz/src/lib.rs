@@ -4,12 +4,16 @@
 //! and what one reading accepts another reading of the same bytes must not see differently.
 
 mod bodies;
+#[cfg(feature = "config")]
+mod config;
 mod envelopes;
 mod scram;
 pub mod seeds;
 mod wire;
 
 pub use bodies::ring_bodies;
+#[cfg(feature = "config")]
+pub use config::config;
 pub use envelopes::envelope;
 pub use scram::scram;
 pub use wire::{wire_backend, wire_frontend, wire_startup};

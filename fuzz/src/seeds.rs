@@ -28,6 +28,7 @@ fn of(target: &str) -> Vec<Vec<u8>> {
         "envelope" => envelope(),
         "ring_bodies" => ring_bodies(),
         "scram" => scram(),
+        "config" => config(),
         other => panic!("target {other} has no seeds"),
     }
 }
@@ -202,5 +203,55 @@ fn scram() -> Vec<Vec<u8>> {
         b"\x03v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_vec(),
         format!("\x04{verifier}").into_bytes(),
         b"\x05\x30\x13\x30\x01\x00\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02\x03\x02\x00\x00".to_vec(),
+    ]
+}
+
+fn config() -> Vec<Vec<u8>> {
+    let verifier = "SCRAM-SHA-256$1:c2FsdA==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let common = r#"
+[keys]
+secret_file = "k"
+epoch = 2
+previous_epoch = 1
+[keys.peers]
+backend = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
+[inlet]
+url = "nats://127.0.0.1:4222"
+user = "u"
+password_file = "p"
+stream = "s"
+consumer = "c"
+[outlet]
+url = "nats://127.0.0.1:4222"
+user = "u"
+password_file = "p"
+stream = "s"
+[ledger]
+directory = "l"
+"#;
+    let file = |kind: u8, own: &str, last: &str| {
+        [&[kind], own.as_bytes(), common.as_bytes(), last.as_bytes()].concat()
+    };
+    let alone = |kind: u8, text: &str| [&[kind], text.as_bytes()].concat();
+    let frontend = "slot = \"frontend-0\"\nbackends = [\"backend-0\"]\nlisten = \"127.0.0.1:6432\"\ntls_mode = \"require\"\n";
+    let query_validator =
+        "policy_directory = \"p\"\nusers_file = \"u\"\nmock_secret_file = \"m\"\nticket_lifetime_s = 9\n";
+    let backend = "slot = \"backend-0\"\nfrontends = [\"frontend-0\"]\n";
+    let database = "[database]\nhost = \"h\"\nname = \"n\"\nuser = \"u\"\npassword_file = \"p\"\ntls = \"verify-full\"\npool_mode = \"session\"\n";
+    vec![
+        file(0, frontend, "[limits]\nsessions = 10\n"),
+        file(1, query_validator, ""),
+        file(2, backend, database),
+        file(3, "", "[limits]\nmax_rows = 5\n"),
+        alone(
+            4,
+            &format!("[users.app]\nverifier = \"{verifier}\"\nroles = [\"app\"]\ntenant = \"t\"\n"),
+        ),
+        alone(
+            5,
+            "version: 1\nroles:\n  app:\n    mode: enforce\n    database_role: app\n    search_path: shop\n    \
+             statements: [select, insert]\n    schemas: [shop]\n  owner: {mode: open, database_role: owner}\n\
+             limits: {max_rows: 5}\n",
+        ),
     ]
 }
