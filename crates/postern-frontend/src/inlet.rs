@@ -22,6 +22,8 @@ const DRAIN: usize = 256;
 /// Validators whose envelopes are told apart at the same time.
 const SENDERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
+const REPEATED: &str = "repeated";
+
 /// Opens answers.
 pub struct Openers {
     /// For everything from the Response Validator.
@@ -84,6 +86,8 @@ impl Sorter {
         for envelope in envelopes {
             match self.open(envelope, base, now_ms) {
                 Ok(item) => items.push(item),
+                // A validator or a NATS server died and the message came again: expected, and dropped.
+                Err(REPEATED) => tracing::debug!("an envelope came twice"),
                 Err(reason) => self.refused(reason, now_ms),
             }
         }
@@ -107,7 +111,7 @@ impl Sorter {
             .map_err(|error| error.name())?;
         match self.seen.offer(opened.sender, opened.counter) {
             Freshness::Fresh => {}
-            Freshness::Repeated => return Err("repeated"),
+            Freshness::Repeated => return Err(REPEATED),
             Freshness::TooOld => return Err("too-old"),
         }
         let (answer, tail) = body::decode::<Answer>(opened.body).map_err(|_| "body")?;
@@ -185,7 +189,7 @@ impl Sorter {
             .open(&mut sealed, unix_ms())
             .map_err(|error| error.name())?;
         if inner.header.session != header.session || inner.header.sequence != header.sequence {
-            return Err("sign-in of another session");
+            return Err("sign-in-mismatch");
         }
         let (answer, tail) = body::decode::<SignInAnswer>(inner.body).map_err(|_| "body")?;
         if !tail.is_empty() {
