@@ -2,6 +2,7 @@
 
 use crate::inbox::Run;
 use crate::plan::{self, Context, Judged};
+use crate::pool::{ADOPT_TIMEOUT, put_on};
 use crate::replies::{Fate, Op, Replies, Reply, Treatment};
 use crate::server::Io;
 use crate::session::Session;
@@ -92,12 +93,6 @@ pub(crate) async fn run(session: &mut Session, run: Run) -> Result<(), Lost> {
     };
     settle(&mut answer.state, &answer.run.steps);
 
-    if verdicts.iter().any(discards_all) && !is_alone(&judged) {
-        return Err(Lost(Refusal::fatal(
-            SqlState::FEATURE_NOT_SUPPORTED,
-            "DISCARD ALL can't share a pipeline with other statements",
-        )));
-    }
     if session.server.is_none() {
         if let Some(refusal) = refused_before_anything(&judged) {
             return answer_locally(session, answer, Some(refusal));
@@ -112,9 +107,29 @@ pub(crate) async fn run(session: &mut Session, run: Run) -> Result<(), Lost> {
             return answer_locally(session, answer, Some(refusal));
         }
     }
+    if session.reapply && !session.unsynced {
+        put_profile_on_again(session).await?;
+    }
     begin(session, &mut answer, &judged)?;
     drive(session, &mut answer).await?;
     conclude(session, &mut answer, &verdicts);
+    Ok(())
+}
+
+/// After RESET ALL or DISCARD ALL: role, tenant and settings are set again before anything else runs.
+async fn put_profile_on_again(session: &mut Session) -> Result<(), Lost> {
+    let profile = Rc::clone(&session.profile);
+    if let Some(server) = session
+        .server
+        .as_mut()
+        .filter(|s| s.status != TransactionStatus::Failed)
+    {
+        let applied = tokio::time::timeout(ADOPT_TIMEOUT, put_on(server, &profile, false)).await;
+        if !matches!(applied, Ok(Ok(()))) {
+            return Err(outcome_unknown());
+        }
+        session.reapply = false;
+    }
     Ok(())
 }
 
@@ -147,6 +162,7 @@ async fn take_connection(session: &mut Session, exchange: u64) -> Result<Result<
             server = &mut acquire => {
                 return Ok(server.map(|server| {
                     session.preferred = server.id;
+                    session.reapply = false;
                     session.server = Some(server);
                 }));
             }
@@ -474,17 +490,6 @@ fn discards_all(verdict: &Verdict) -> bool {
     effects.pins && effects.deallocates == Some(Deallocate::All)
 }
 
-/// DISCARD ALL takes the session's role off, so nothing may run after it in the same exchange.
-fn is_alone(judged: &[Judged<'_>]) -> bool {
-    let runs = |message: &FrontendMessage<'_>| {
-        matches!(
-            message,
-            FrontendMessage::Execute { .. } | FrontendMessage::Query { .. }
-        )
-    };
-    judged.iter().filter(|(message, ..)| runs(message)).count() <= 1
-}
-
 /// What is true after the exchange.
 fn conclude(session: &mut Session, answer: &mut Answer, verdicts: &[Verdict]) {
     apply_changes(session, answer);
@@ -503,15 +508,20 @@ fn conclude(session: &mut Session, answer: &mut Answer, verdicts: &[Verdict]) {
         let epoch = &session.shared.pool.schema_epoch;
         epoch.set(epoch.get().saturating_add(1));
     }
+    if !answer.replies.has_failed() && allowed().any(|e| e.resets_settings) {
+        // It was the last statement of the exchange (the Query Validator sees to that).
+        session.reapply = true;
+        if let Some(server) = &mut session.server {
+            server.applied = None;
+        }
+    }
     if verdicts.iter().any(discards_all)
         && !answer.replies.has_failed()
         && let Some(server) = &mut session.server
         && server.status == TransactionStatus::Idle
     {
-        // DISCARD ALL, alone in its exchange, has removed all session state, and the role with it: the
-        // session's profile is put on again before anything else runs.
+        // DISCARD ALL has removed all session state, and the role with it.
         session.pinned = false;
         server.stained = false;
-        server.applied = None;
     }
 }

@@ -109,7 +109,12 @@ impl Planner<'_, '_> {
                 target: Target::Portal,
                 name,
             } => {
-                self.portal(name)?;
+                // A name that no Bind of the session made may be a cursor made by SQL. Only a statement
+                // that was let through can have made it, so PostgreSQL may say what its columns are.
+                let bound = self.portals.contains_key(*name) || self.context.session.portal(name).is_some();
+                if bound {
+                    self.portal(name)?;
+                }
                 self.forward(Reply::DescribePortal, raw);
                 Ok(())
             }

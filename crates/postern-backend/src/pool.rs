@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 /// Largest message accepted while a connection is scrubbed and set.
 const SETTING_MESSAGE_BYTES: u32 = 64 * 1024;
 /// How long scrubbing and setting may take.
-const ADOPT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const ADOPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The pool of one Backend.
 pub(crate) struct Pool {
@@ -99,7 +99,8 @@ impl Pool {
             {
                 return Ok(server);
             }
-            return match tokio::time::timeout(ADOPT_TIMEOUT, adopt(&mut server, profile)).await {
+            let scrub = server.applied.take().is_some() || server.stained;
+            return match tokio::time::timeout(ADOPT_TIMEOUT, put_on(&mut server, profile, scrub)).await {
                 Ok(Ok(())) => Ok(server),
                 Ok(Err(refusal)) => {
                     self.discard(server);
@@ -217,13 +218,17 @@ fn unreachable_database() -> Refusal {
     )
 }
 
-/// Scrubs a connection and puts a session's profile in force, and waits until PostgreSQL has confirmed it.
-async fn adopt(server: &mut Server, profile: &Rc<Profile>) -> Result<(), Refusal> {
-    let scrub = server.applied.take().is_some() || server.stained;
+/// Puts a session's profile in force, after scrubbing the connection if asked to, and waits until
+/// PostgreSQL has confirmed it.
+///
+/// # Errors
+/// When it is not confirmed; the connection must then be thrown away.
+pub(crate) async fn put_on(server: &mut Server, profile: &Rc<Profile>, scrub: bool) -> Result<(), Refusal> {
+    server.applied = None;
     profile.put(scrub, &mut server.write).map_err(|_| bad_profile())?;
     // The batch used the unnamed statement.
     server.statements.forget_unnamed();
-    confirm(server).await?;
+    confirm(server, server.status).await?;
     server.applied = Some(Rc::clone(profile));
     Ok(())
 }
@@ -235,10 +240,10 @@ async fn adopt(server: &mut Server, profile: &Rc<Profile>) -> Result<(), Refusal
 pub(crate) async fn wash(server: &mut Server) -> Result<(), Refusal> {
     if server.status != TransactionStatus::Idle {
         put_query(server, "ROLLBACK")?;
-        confirm(server).await?;
+        confirm(server, TransactionStatus::Idle).await?;
     }
     put_query(server, "DISCARD ALL")?;
-    confirm(server).await?;
+    confirm(server, TransactionStatus::Idle).await?;
     server.statements.forget_all();
     server.applied = None;
     server.stained = false;
@@ -256,8 +261,9 @@ fn put_query(server: &mut Server, sql: &str) -> Result<(), Refusal> {
     postern_wire::put_query(&mut server.write, sql).map_err(|_| unreachable_database())
 }
 
-/// Reads up to ReadyForQuery; any ErrorResponse is a failure.
-async fn confirm(server: &mut Server) -> Result<(), Refusal> {
+/// Reads up to ReadyForQuery; any ErrorResponse is a failure, and so is another transaction status than
+/// this.
+async fn confirm(server: &mut Server, before: TransactionStatus) -> Result<(), Refusal> {
     loop {
         while let Some(frame) =
             backend_frame(&server.read, SETTING_MESSAGE_BYTES).map_err(|_| unreachable_database())?
@@ -278,7 +284,7 @@ async fn confirm(server: &mut Server) -> Result<(), Refusal> {
                 BackendMessage::ReadyForQuery(status) => {
                     server.status = status;
                     server.consume(length);
-                    return if status == TransactionStatus::Idle {
+                    return if status == before {
                         Ok(())
                     } else {
                         Err(unreachable_database())

@@ -52,6 +52,8 @@ pub(crate) struct Session {
     pub(crate) unsynced: bool,
     /// PostgreSQL ignores everything up to the next Sync.
     pub(crate) skipping: bool,
+    /// RESET ALL or DISCARD ALL took the session's settings off; they are put on before the next exchange.
+    pub(crate) reapply: bool,
     /// Payload bytes sent in all.
     pub(crate) sent_bytes: u64,
     /// CopyData bytes taken in all, and granted in all.
@@ -86,6 +88,7 @@ impl Session {
             pinned: false,
             unsynced: false,
             skipping: false,
+            reapply: false,
             sent_bytes: 0,
             copy_taken: 0,
             copy_granted: postern_types::ring::COPY_IN_WINDOW,
