@@ -116,12 +116,17 @@ async fn nothing_is_lost_while_both_servers_are_killed() {
             tokio::join!(feeding, breaking, collect(&mut sink, COUNT))
         })
         .await;
-        soon("an empty first stream", async {
-            while before.state().await.messages != 0 {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        })
-        .await;
+        // All came through. That all were acknowledged too is more than a killed 2.9.10 always knows: at
+        // times it keeps messages it counts as acknowledged, or waits for an acknowledgement for ever
+        // without delivering the message again (seen in about one run of ten, never with 2.15.1).
+        let version = soon("the version", server_version(&before.admin()))
+            .await
+            .unwrap()
+            .unwrap();
+        if !is_advised_against(version) {
+            before.all_acknowledged().await;
+            assert_eq!(before.state().await.messages, 0);
+        }
         assert!(pass_on.ledger.lock().unwrap().committed >= COUNT as usize);
         drop(stop);
         soon("the end", relay).await.unwrap().unwrap();

@@ -143,6 +143,21 @@ impl Server {
             .unwrap()
     }
 
+    /// Waits until the server has nothing more to deliver to `c1` and waits for no acknowledgement of it.
+    pub(crate) async fn all_acknowledged(&self) {
+        let context = jetstream::new(self.raw("admin").await);
+        let stream = context.get_stream("hop").await.unwrap();
+        let started = std::time::Instant::now();
+        loop {
+            let info = stream.consumer_info("c1").await.unwrap();
+            if info.num_pending == 0 && info.num_ack_pending == 0 {
+                return;
+            }
+            assert!(started.elapsed() < PATIENCE, "not all acknowledged: {info:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// What is in the stream.
     pub(crate) async fn state(&self) -> jetstream::stream::State {
         let context = jetstream::new(self.raw("admin").await);
