@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A guarded gate in front of PostgreSQL.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(
     name = "postern",
     version,
@@ -36,7 +36,7 @@ pub struct Cli {
     command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
     Init(Init),
     Up(Up),
@@ -50,7 +50,7 @@ enum Command {
 }
 
 /// Make the directory of a new ring: keys, certificate, configuration, first policy.
-#[derive(Debug, Args)]
+#[derive(Args)]
 #[command(after_help = "Example:
   postern init ring --database postgres://postern:secret@127.0.0.1/shop?sslmode=require
 
@@ -60,8 +60,9 @@ struct Init {
     #[arg(value_name = "DIR")]
     directory: PathBuf,
     /// The database behind the ring: postgres://USER:PASSWORD@HOST:PORT/DATABASE.
+    // Not parsed by clap: its message would repeat the password.
     #[arg(long, value_name = "URL", env = "POSTERN_DATABASE", hide_env_values = true)]
-    database: DatabaseUrl,
+    database: String,
     /// Shape of the ring.
     #[arg(long, value_enum, default_value = "full")]
     topology: Topology,
@@ -125,7 +126,7 @@ enum UserCommand {
   postern user add alice --roles app --tenant 7 --dir ring
   postern user add alice --roles app --dir ring --verifier \"$(psql -Atc \"select rolpassword from pg_authid where rolname='alice'\")\"
 
-A ring that is up takes users from users.toml when its Query Validator starts.")]
+A ring that is up notices the change by itself.")]
 struct UserAdd {
     /// Name to sign in with.
     name: String,
@@ -216,7 +217,7 @@ fn run_init(args: Init) -> anyhow::Result<ExitCode> {
     };
     let options = InitOptions {
         directory: args.directory.clone(),
-        database: args.database,
+        database: args.database.parse::<DatabaseUrl>().context("--database")?,
         topology: args.topology,
         listen: args.listen.clone(),
         nats_ports: [port(0)?, port(1)?, port(2)?, port(3)?],
@@ -297,6 +298,7 @@ fn run_status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
 fn run_user_add(args: UserAdd) -> anyhow::Result<ExitCode> {
     users::check_name(&args.name)?;
     let ring = RingDirectory::new(&args.directory);
+    users::check_roles(&ring.policy_file(), &args.roles)?;
     let mut file = UsersFile::open(&ring.users_file())?;
     if file.users.users.contains_key(&args.name) && !args.replace {
         bail!("there is a user {} already; --replace changes it", args.name);

@@ -12,6 +12,7 @@ use postern_envelope::SecretKey;
 use postern_types::{Slot, Stage};
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Where clients connect unless told otherwise.
@@ -70,6 +71,7 @@ pub fn init(options: &InitOptions) -> anyhow::Result<RingDirectory> {
         .prefix(".postern-init-")
         .tempdir_in(parent)
         .with_context(|| format!("can't write in {}", parent.display()))?;
+    fs::set_permissions(draft.path(), fs::Permissions::from_mode(0o700))?;
     fill(&RingDirectory::new(draft.path()), options).with_context(|| format!("can't make {shown}"))?;
     fs::rename(draft.path(), target.path()).with_context(|| format!("can't make {shown}"))?;
     // It is no longer where the guard would remove it.

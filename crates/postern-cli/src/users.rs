@@ -2,6 +2,7 @@
 
 use crate::secret_file;
 use anyhow::{Context as _, bail};
+use postern_policy::Policy;
 use postern_scram::Verifier;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -113,6 +114,25 @@ pub fn imported_verifier(text: &str) -> anyhow::Result<String> {
     let verifier = Verifier::parse(text)
         .map_err(|_| anyhow::anyhow!("not a verifier of the form SCRAM-SHA-256$ROUNDS:SALT$STORED:SERVER"))?;
     Ok(verifier.to_string())
+}
+
+/// Checks that the policy of the ring knows these roles: a user with a role that nobody defined could do
+/// nothing, and the mistake would show only at sign-in.
+///
+/// # Errors
+/// Names the role that is missing, or what is wrong with the policy.
+pub fn check_roles(policy_file: &Path, roles: &[String]) -> anyhow::Result<()> {
+    let text =
+        fs::read_to_string(policy_file).with_context(|| format!("can't read {}", policy_file.display()))?;
+    let policy = Policy::parse(&text).with_context(|| format!("error in {}", policy_file.display()))?;
+    if let Some(unknown) = roles
+        .iter()
+        .find(|role| !policy.roles().any(|known| known == role.as_str()))
+    {
+        let known: Vec<&str> = policy.roles().collect();
+        bail!("the policy has no role `{unknown}`; it has: {}", known.join(", "));
+    }
+    Ok(())
 }
 
 /// Checks a user name: PostgreSQL takes up to 63 bytes.
