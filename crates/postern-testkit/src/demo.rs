@@ -119,6 +119,11 @@ impl Demo {
         &self.listen
     }
 
+    /// How to call psql here.
+    pub fn psql(&self) -> PathBuf {
+        self.database.installation().psql()
+    }
+
     /// What is no longer running, if anything.
     pub fn broken(&mut self) -> Option<String> {
         if !self.ring.is_running() {

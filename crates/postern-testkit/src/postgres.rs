@@ -5,6 +5,7 @@
 
 use crate::process::Process;
 use anyhow::{Context as _, bail};
+use postern_cli::part::find_program;
 use rustix::process::Signal;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -77,6 +78,11 @@ impl Installation {
 
     fn program(&self, name: &str) -> PathBuf {
         self.binaries.join(name)
+    }
+
+    /// How a person calls psql: by name where it is on the PATH, else this installation's.
+    pub fn psql(&self) -> PathBuf {
+        find_program(&[], "psql").map_or_else(|| self.program("psql"), |_| PathBuf::from("psql"))
     }
 }
 
@@ -230,6 +236,24 @@ pub struct ServerOptions {
     pub settings: Vec<String>,
 }
 
+/// Removes what a killed server says of itself, which would be taken for the new one's word. Refuses when a
+/// server still runs there.
+fn remove_stale_state(data: &Path) -> anyhow::Result<()> {
+    let file = data.join("postmaster.pid");
+    let Ok(text) = fs::read_to_string(&file) else {
+        return Ok(());
+    };
+    let pid = text.lines().next().unwrap_or_default().trim();
+    let name = fs::read_to_string(Path::new("/proc").join(pid).join("comm")).unwrap_or_default();
+    if !pid.is_empty() && name.trim() == "postgres" {
+        bail!(
+            "a PostgreSQL server (process {pid}) already runs on {}",
+            data.display()
+        );
+    }
+    fs::remove_file(&file).with_context(|| format!("can't remove {}", file.display()))
+}
+
 /// Settings for clusters that nobody will miss.
 pub const CARELESS: [&str; 3] = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"];
 
@@ -269,8 +293,7 @@ impl Server {
         {
             command.extend(["-c".into(), setting.into()]);
         }
-        // Left by a server that was killed; a new one would find it out itself, but we look at it first.
-        let _ = fs::remove_file(options.data.join("postmaster.pid"));
+        remove_stale_state(&options.data)?;
         let process = Process::start(&command, Path::new("/"), &options.log)?;
         let mut server = Server {
             installation: installation.clone(),
@@ -295,6 +318,11 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// What runs it.
+    pub fn installation(&self) -> &Installation {
+        &self.installation
     }
 
     /// TCP port on 127.0.0.1.

@@ -73,11 +73,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn print_how_to_connect(demo: &Demo, arguments: &Arguments) -> anyhow::Result<()> {
     let listen = demo.listen();
     let directory = arguments.directory.display();
+    let psql = demo.psql();
+    let psql = psql.display();
     println!(
         "
 Ready. Connect with any PostgreSQL driver; the database is `demo`:
 
-  psql 'postgres://app:app@{listen}/demo'
+  {psql} 'postgres://app:app@{listen}/demo'
 
 as user `app` (reads and writes rows of schema shop) or `owner`, password `owner` (anything its role may do).
 Logs: {directory}/ring.log, {directory}/postgres.log. Ledgers: {directory}/ring/audit. Ctrl-C stops everything.
