@@ -5,7 +5,7 @@
 
 /// Functions that reach files, other connections, other sessions, the server's configuration, or run SQL
 /// that is given as text.
-const REFUSED: [&str; 32] = [
+const REFUSED: [&str; 30] = [
     "set_config",
     "query_to_xml",
     "query_to_xmlschema",
@@ -34,8 +34,6 @@ const REFUSED: [&str; 32] = [
     "set_curcfg",
     "set_limit",
     "xpath_table",
-    "txid_snapshot_send",
-    "currtid2",
     "inet_server_addr",
     "inet_server_port",
 ];

@@ -2,7 +2,7 @@
 
 use crate::document::Mode;
 use crate::policy::{Rights, Role};
-use crate::word::{Listing, listing};
+use crate::word::{Listing, StatementWord, listing};
 use crate::{functions, settings};
 use postern_sql::{Access, FunctionUse, Statement, StatementKind, TableUse};
 use postern_types::{Refusal, SqlState};
@@ -162,7 +162,9 @@ fn check_kind(role: &Role, kind: StatementKind) -> Result<(), Refusal> {
 }
 
 fn check_function(role: &Role, function: &FunctionUse) -> Result<(), Refusal> {
-    let built_in = functions::is_allowed(&function.name, role.catalog);
+    // It is a SET in another form: what it sets is judged with the settings.
+    let sets = function.name == "set_config" && role.statements.contains(&StatementWord::Set);
+    let built_in = sets || functions::is_allowed(&function.name, role.catalog);
     let allowed = match function.schema.as_deref() {
         None | Some("pg_catalog") => built_in,
         Some("information_schema") => role.catalog,

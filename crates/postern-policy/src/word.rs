@@ -16,11 +16,11 @@ pub enum StatementWord {
     Update,
     /// DELETE.
     Delete,
-    /// MERGE; what it does to rows needs `insert`, `update` and `delete` no more.
+    /// MERGE; it inserts, updates and deletes without these words.
     Merge,
     /// BEGIN, COMMIT, ROLLBACK, SAVEPOINT, SET TRANSACTION; not two-phase commit.
     Transaction,
-    /// SET and RESET of a few harmless settings.
+    /// SET, RESET and `set_config` of a few harmless settings.
     Set,
     /// SHOW of a few harmless settings.
     Show,

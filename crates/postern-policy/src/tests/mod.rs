@@ -308,6 +308,8 @@ fn harmless_settings_may_be_changed_and_shown_where_listed() {
             "show timezone",
             "show transaction isolation level",
             "show server_version",
+            "select set_config('TimeZone', $1, false)",
+            "select pg_catalog.set_config('application_name', 'x', true)",
         ],
     );
     refused(
@@ -324,6 +326,10 @@ fn harmless_settings_may_be_changed_and_shown_where_listed() {
             "show all",
             "show hba_file",
             "show ssl_key_file",
+            "select set_config('work_mem', '1TB', true)",
+            "select set_config('search_path', 'evil', true)",
+            "select set_config($1, 'x', true)",
+            "select set_config(name, 'view, foreign-table', false) from shop.t",
             "set timezone from current; set work_mem from current",
         ],
     );
