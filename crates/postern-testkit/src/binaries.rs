@@ -36,7 +36,7 @@ pub fn programs(nats_server: Option<&Path>) -> anyhow::Result<Programs> {
     let programs = Programs {
         nats_server: match nats_server {
             Some(path) => path.to_owned(),
-            None => nats_servers(&directory)?,
+            None => default_nats_server(&directory)?,
         },
         postern: directory.join("postern"),
         stages: directory,
@@ -45,8 +45,20 @@ pub fn programs(nats_server: Option<&Path>) -> anyhow::Result<Programs> {
     Ok(programs)
 }
 
+/// The NATS servers that a test of all versions runs on: those in `$POSTERN_TEST_NATS_SERVERS`, separated by
+/// colons, or the one that a ring takes by itself.
+///
+/// # Errors
+/// When there is none.
+pub fn nats_servers_to_test() -> anyhow::Result<Vec<PathBuf>> {
+    match std::env::var_os("POSTERN_TEST_NATS_SERVERS") {
+        Some(list) => Ok(std::env::split_paths(&list).collect()),
+        None => Ok(vec![default_nats_server(&directory()?)?]),
+    }
+}
+
 /// `$POSTERN_NATS_SERVER`, the one that `scripts/setup` fetched, or the one on the PATH.
-fn nats_servers(directory: &Path) -> anyhow::Result<PathBuf> {
+fn default_nats_server(directory: &Path) -> anyhow::Result<PathBuf> {
     let from_environment = std::env::var_os("POSTERN_NATS_SERVER").map(PathBuf::from);
     let fetched = directory
         .ancestors()
