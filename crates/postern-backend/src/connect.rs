@@ -1,6 +1,7 @@
 //! Opens connections to PostgreSQL: TCP, TLS, start-up, SCRAM; and sends CancelRequests.
 
 use crate::config::{DatabaseConfig, TlsMode};
+use crate::pool::Place;
 use crate::server::{CancelKey, Server, Stream};
 use crate::statements::ServerStatements;
 use crate::tls;
@@ -97,12 +98,12 @@ impl Connector {
         })
     }
 
-    /// A new signed-in connection.
+    /// A new signed-in connection, which owns its place in the pool.
     ///
     /// # Errors
     /// See [`ConnectError`].
-    pub(crate) async fn connect(&self) -> Result<Server, ConnectError> {
-        tokio::time::timeout(self.timeout, self.sign_in())
+    pub(crate) async fn connect(&self, place: Place) -> Result<Server, ConnectError> {
+        tokio::time::timeout(self.timeout, self.sign_in(place))
             .await
             .map_err(|_| ConnectError::Timeout)?
     }
@@ -134,7 +135,7 @@ impl Connector {
         Ok((Box::new(stream), end_point))
     }
 
-    async fn sign_in(&self) -> Result<Server, ConnectError> {
+    async fn sign_in(&self, place: Place) -> Result<Server, ConnectError> {
         let (stream, end_point) = self.open().await?;
         let mut link = SignIn {
             stream,
@@ -186,6 +187,7 @@ impl Connector {
         let tag: String = tag.to_string().chars().take(16).collect();
         Ok(Server::new(
             link.stream,
+            place,
             link.read,
             id,
             cancel_key,

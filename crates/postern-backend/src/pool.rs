@@ -11,7 +11,7 @@ use postern_types::{Refusal, SqlState};
 use postern_wire::{BackendMessage, TransactionStatus, backend_frame, decode_backend};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -25,7 +25,7 @@ pub(crate) struct Pool {
     connector: Connector,
     size: usize,
     acquire_timeout: Duration,
-    state: RefCell<State>,
+    state: Rc<RefCell<State>>,
     /// Counts changes of definitions made through this Backend.
     pub(crate) schema_epoch: Cell<u64>,
 }
@@ -34,20 +34,45 @@ pub(crate) struct Pool {
 struct State {
     /// Longest unused first.
     idle: VecDeque<Server>,
-    open: usize,
+    /// Places given out, whether their connections are idle, in use or being made.
+    taken: usize,
     waiting: VecDeque<oneshot::Sender<Handover>>,
+}
+
+/// The right to one connection. A connection owns its place, so that it is given back however the
+/// connection ends: closed, in doubt, or dropped with a session that was cancelled in between.
+pub(crate) struct Place(Weak<RefCell<State>>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some(state) = self.0.upgrade() else { return };
+        while let Some(waiter) = next_waiter(&state) {
+            match waiter.send(Handover::Place(Place(self.0.clone()))) {
+                Ok(()) => return,
+                // Nobody waits there any more. This one must not be dropped as a place of its own.
+                Err(Handover::Place(mut unwanted)) => unwanted.0 = Weak::new(),
+                Err(Handover::Connection(_)) => {}
+            }
+        }
+        let mut state = state.borrow_mut();
+        state.taken = state.taken.saturating_sub(1);
+    }
+}
+
+/// Never borrows the state longer than for this: what is done with the waiter may drop a [`Place`].
+fn next_waiter(state: &RefCell<State>) -> Option<oneshot::Sender<Handover>> {
+    state.borrow_mut().waiting.pop_front()
 }
 
 /// What a waiting session is handed.
 enum Handover {
     Connection(Box<Server>),
     /// A place became free: open a connection.
-    Place,
+    Place(Place),
 }
 
 enum Choice {
-    Take(Box<Server>),
-    Connect,
+    Now(Handover),
     Wait(oneshot::Receiver<Handover>),
 }
 
@@ -58,7 +83,7 @@ impl Pool {
             connector,
             size: size.max(1),
             acquire_timeout,
-            state: RefCell::default(),
+            state: Rc::default(),
             schema_epoch: Cell::new(0),
         }
     }
@@ -68,30 +93,27 @@ impl Pool {
         &self.connector
     }
 
-    /// A connection with this profile in force; `preferred` is the number of the one used before.
+    /// A connection with this profile in force; `preferred` is the number of the one used before. May be
+    /// dropped at any time: what it had got is then closed, and its place is free again.
     ///
     /// # Errors
     /// A refusal for the client: no connection became free, the database can't be reached, or the role
     /// can't be taken on.
     pub(crate) async fn acquire(&self, preferred: u64, profile: &Rc<Profile>) -> Result<Server, Refusal> {
         loop {
-            let mut server = match self.choose(preferred) {
-                Choice::Take(server) => *server,
-                Choice::Connect => self.connect().await?,
+            let handover = match self.choose(preferred) {
+                Choice::Now(handover) => handover,
                 Choice::Wait(turn) => match tokio::time::timeout(self.acquire_timeout, turn).await {
-                    Ok(Ok(Handover::Connection(server))) => *server,
-                    Ok(Ok(Handover::Place)) => self.connect().await?,
-                    Ok(Err(_)) | Err(_) => {
-                        return Err(Refusal::error(
-                            SqlState::TOO_MANY_CONNECTIONS,
-                            "no database connection became free in time; try again",
-                        ));
-                    }
+                    Ok(Ok(handover)) => handover,
+                    Ok(Err(_)) | Err(_) => return Err(no_connection_free()),
                 },
+            };
+            let mut server = match handover {
+                Handover::Connection(server) => *server,
+                Handover::Place(place) => self.connect(place).await?,
             };
             if !server.is_quiet() {
                 // Closed, or said something nobody asked for: in doubt.
-                self.discard(server);
                 continue;
             }
             if let Some(applied) = &server.applied
@@ -101,15 +123,8 @@ impl Pool {
             }
             let scrub = server.applied.take().is_some() || server.stained;
             return match tokio::time::timeout(ADOPT_TIMEOUT, put_on(&mut server, profile, scrub)).await {
-                Ok(Ok(())) => Ok(server),
-                Ok(Err(refusal)) => {
-                    self.discard(server);
-                    Err(refusal)
-                }
-                Err(_) => {
-                    self.discard(server);
-                    Err(unreachable_database())
-                }
+                Ok(result) => result.map(|()| server),
+                Err(_) => Err(unreachable_database()),
             };
         }
     }
@@ -123,92 +138,56 @@ impl Pool {
             .position(|s| s.id == preferred)
             .or_else(|| state.idle.iter().position(ownerless));
         if let Some(server) = position.and_then(|i| state.idle.remove(i)) {
-            return Choice::Take(Box::new(server));
+            return Choice::Now(Handover::Connection(Box::new(server)));
         }
-        if state.open < self.size {
-            state.open += 1;
-            return Choice::Connect;
+        if state.taken < self.size {
+            state.taken += 1;
+            return Choice::Now(Handover::Place(Place(Rc::downgrade(&self.state))));
         }
         if let Some(server) = state.idle.pop_front() {
-            return Choice::Take(Box::new(server));
+            return Choice::Now(Handover::Connection(Box::new(server)));
         }
         let (sender, receiver) = oneshot::channel();
         state.waiting.push_back(sender);
         Choice::Wait(receiver)
     }
 
-    async fn connect(&self) -> Result<Server, Refusal> {
-        // If the session goes away meanwhile, this future is dropped; the place must not be lost with it.
-        let place = Place(Some(self));
-        match self.connector.connect().await {
-            Ok(server) => {
-                place.keep();
-                Ok(server)
+    async fn connect(&self, place: Place) -> Result<Server, Refusal> {
+        self.connector.connect(place).await.map_err(|error| {
+            tracing::error!(%error, "cannot connect to the database");
+            match error {
+                ConnectError::Refused(code) if code == "53300" => Refusal::error(
+                    SqlState::TOO_MANY_CONNECTIONS,
+                    "the database has no connection to spare; try again",
+                ),
+                _ => unreachable_database(),
             }
-            Err(error) => {
-                tracing::error!(%error, "cannot connect to the database");
-                Err(match error {
-                    ConnectError::Refused(code) if code == "53300" => Refusal::error(
-                        SqlState::TOO_MANY_CONNECTIONS,
-                        "the database has no connection to spare; try again",
-                    ),
-                    _ => unreachable_database(),
-                })
-            }
-        }
+        })
     }
 
-    /// Takes back a connection that is idle, not in a transaction, and owes nothing.
+    /// Takes back a connection that is idle, not in a transaction, and owes nothing; closes any other.
     pub(crate) fn release(&self, server: Server) {
         if server.status != TransactionStatus::Idle || server.stained || server.unwritten() > 0 {
-            self.discard(server);
             return;
         }
-        let mut state = self.state.borrow_mut();
         let mut handover = Handover::Connection(Box::new(server));
-        while let Some(waiter) = state.waiting.pop_front() {
+        while let Some(waiter) = next_waiter(&self.state) {
             match waiter.send(handover) {
                 Ok(()) => return,
                 Err(back) => handover = back,
             }
         }
         if let Handover::Connection(server) = handover {
-            state.idle.push_back(*server);
+            self.state.borrow_mut().idle.push_back(*server);
         }
-    }
-
-    /// Closes a connection that is in doubt.
-    pub(crate) fn discard(&self, server: Server) {
-        drop(server);
-        self.free_place();
-    }
-
-    fn free_place(&self) {
-        let mut state = self.state.borrow_mut();
-        while let Some(waiter) = state.waiting.pop_front() {
-            if waiter.send(Handover::Place).is_ok() {
-                return;
-            }
-        }
-        state.open = state.open.saturating_sub(1);
     }
 }
 
-/// Gives a place in the pool back unless told to keep it.
-struct Place<'p>(Option<&'p Pool>);
-
-impl Place<'_> {
-    fn keep(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        if let Some(pool) = self.0 {
-            pool.free_place();
-        }
-    }
+fn no_connection_free() -> Refusal {
+    Refusal::error(
+        SqlState::TOO_MANY_CONNECTIONS,
+        "no database connection became free in time; try again",
+    )
 }
 
 fn unreachable_database() -> Refusal {
@@ -298,5 +277,45 @@ async fn confirm(server: &mut Server, before: TransactionStatus) -> Result<(), R
             Ok(Io::Read | Io::Written) => {}
             Ok(Io::Closed) | Err(_) => return Err(unreachable_database()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(state: &Rc<RefCell<State>>) -> Place {
+        state.borrow_mut().taken += 1;
+        Place(Rc::downgrade(state))
+    }
+
+    #[test]
+    fn a_place_is_free_again_however_it_is_dropped() {
+        let state = Rc::<RefCell<State>>::default();
+        drop(place(&state));
+        assert_eq!(state.borrow().taken, 0);
+        // Handed to a session that is gone before it looks.
+        let (sender, receiver) = oneshot::channel();
+        state.borrow_mut().waiting.push_back(sender);
+        drop(place(&state));
+        assert_eq!(state.borrow().taken, 1, "the waiting session has it");
+        drop(receiver);
+        assert_eq!(state.borrow().taken, 0);
+    }
+
+    #[test]
+    fn a_place_goes_to_the_first_session_that_still_waits() {
+        let state = Rc::<RefCell<State>>::default();
+        let (gone, receiver) = oneshot::channel();
+        drop(receiver);
+        let (waits, mut turn) = oneshot::channel();
+        state.borrow_mut().waiting.extend([gone, waits]);
+        drop(place(&state));
+        assert!(matches!(turn.try_recv(), Ok(Handover::Place(_))));
+        assert_eq!(
+            state.borrow().taken,
+            0,
+            "and is free again once it is done with it"
+        );
     }
 }

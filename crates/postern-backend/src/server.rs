@@ -3,6 +3,7 @@
 //! Reading and writing happen together in [`Server::poll_io`], so that neither side can block the other
 //! (PostgreSQL may stop reading while it waits for its answer to be taken).
 
+use crate::pool::Place;
 use crate::profile::Profile;
 use crate::statements::ServerStatements;
 use bytes::{Buf, BytesMut};
@@ -44,6 +45,8 @@ pub(crate) struct CancelKey {
 /// A signed-in connection.
 pub(crate) struct Server {
     stream: Box<dyn Stream>,
+    /// Given back when the connection is dropped.
+    _place: Place,
     /// Bytes from PostgreSQL not looked at yet.
     pub(crate) read: BytesMut,
     /// Bytes for PostgreSQL not written yet.
@@ -69,6 +72,7 @@ impl Server {
     /// Wraps a stream on which sign-in is complete.
     pub(crate) fn new(
         stream: Box<dyn Stream>,
+        place: Place,
         read: BytesMut,
         id: u64,
         cancel_key: CancelKey,
@@ -77,6 +81,7 @@ impl Server {
     ) -> Self {
         Server {
             stream,
+            _place: place,
             read,
             write: Vec::with_capacity(8 * 1024),
             written: 0,

@@ -310,9 +310,7 @@ impl Session {
     }
 
     pub(crate) fn drop_server(&mut self) {
-        if let Some(server) = self.server.take() {
-            self.shared.pool.discard(server);
-        }
+        self.server = None;
     }
 
     /// Leaves nothing behind: what runs is cancelled, session state is washed off, and a connection that
@@ -326,7 +324,7 @@ impl Session {
             let key = server.cancel_key.clone();
             let shared = Rc::clone(&self.shared);
             tokio::task::spawn_local(async move { shared.pool.connector().cancel(&key).await });
-            self.shared.pool.discard(server);
+            drop(server);
             return;
         }
         if let Some(cancelling) = self.cancelling.take() {
@@ -334,7 +332,7 @@ impl Session {
         }
         match tokio::time::timeout(WASH_TIMEOUT, wash(&mut server)).await {
             Ok(Ok(())) => self.shared.pool.release(server),
-            _ => self.shared.pool.discard(server),
+            _ => drop(server),
         }
     }
 }
