@@ -140,7 +140,8 @@ impl Pump<'_> {
                 Poll::Ready(Err(_)) => session.leave(),
                 Poll::Pending => {}
             }
-            if session.wants_input() {
+            let wanted_input = session.wants_input();
+            if wanted_input {
                 match self.poll_read(cx, &mut session.input) {
                     Poll::Ready(Ok(0) | Err(_)) => {
                         session.leave();
@@ -152,6 +153,8 @@ impl Pump<'_> {
             }
             session.go_on(frontend.queue.has_room(cx), Instant::now());
             frontend.collect_and_commit(session);
+            // Not read above, so the socket would wake nobody: look at it now.
+            moved |= !wanted_input && session.wants_input();
             if session.ended() && session.output.is_empty() && !self.unflushed {
                 return Poll::Ready(());
             }
