@@ -11,7 +11,7 @@ use postern_inspect::{SKIPPING, advance, is_complete, settle};
 use postern_types::ring::{Deallocate, DirtyBody, Effects, Verdict};
 use postern_types::{AnswerState, Refusal, SqlState};
 use postern_wire::{
-    BackendMessage, FrontendMessage, Limits, TransactionStatus, backend_frame, decode_backend,
+    BackendMessage, Frame, FrontendMessage, Limits, TransactionStatus, backend_frame, decode_backend,
     frontend_messages,
 };
 use std::collections::VecDeque;
@@ -48,6 +48,8 @@ struct Answer {
     part_state: AnswerState,
     part: u32,
     payload: Vec<u8>,
+    /// Counts changes of definitions; its value when the exchange was planned.
+    schema_epoch: u64,
     /// PostgreSQL has ended the session.
     ended: bool,
 }
@@ -89,6 +91,7 @@ pub(crate) async fn run(session: &mut Session, run: Run) -> Result<(), Lost> {
         part_state: start,
         part: 0,
         payload: Vec::new(),
+        schema_epoch: 0,
         ended: false,
     };
     settle(&mut answer.state, &answer.run.steps);
@@ -222,11 +225,12 @@ fn begin(session: &mut Session, answer: &mut Answer, judged: &[Judged<'_>]) -> R
     let ops = if session.skipping {
         skip_to_sync(judged, &mut server.write)
     } else {
+        answer.schema_epoch = session.shared.pool.schema_epoch.get();
         let context = Context {
             session: &session.statements,
             server: &mut server.statements,
             status: server.status,
-            schema_epoch: session.shared.pool.schema_epoch.get(),
+            schema_epoch: answer.schema_epoch,
             definitions: &answer.run.definitions,
         };
         plan::plan(judged, context, &mut server.write)
@@ -410,6 +414,7 @@ fn take_message(session: &mut Session, answer: &mut Answer) -> Result<bool, Lost
             }
             _ => return Err(broken_protocol()),
         },
+        b'E' if tells_of_changed_definitions(&frame) => session.shared.definitions_changed(),
         _ => {}
     }
     let fate = answer.replies.take(frame.tag).map_err(|unexpected| {
@@ -454,13 +459,12 @@ fn emit(answer: &mut Answer, bytes: &[u8]) -> Result<(), Lost> {
 }
 
 fn apply_changes(session: &mut Session, answer: &mut Answer) {
-    let epoch = session.shared.pool.schema_epoch.get();
     for (change, server_change) in answer.replies.take_changes() {
         if let Some(change) = change {
             session.statements.apply(change);
         }
         if let (Some(change), Some(server)) = (server_change, &mut session.server) {
-            server.statements.apply(change, epoch);
+            server.statements.apply(change, answer.schema_epoch);
         }
     }
 }
@@ -480,6 +484,30 @@ fn send_part(session: &mut Session, answer: &mut Answer) {
     };
     session.send(body, answer.run.exchange, answer.part, payload);
     answer.part = answer.part.saturating_add(1);
+}
+
+/// Counts a change of definitions, and the end of a transaction that made one: what others prepared
+/// before that end may still be made from the old definitions.
+fn note_schema_changes(session: &mut Session, changes_now: bool) {
+    let in_transaction = session
+        .server
+        .as_ref()
+        .is_some_and(|s| s.status != TransactionStatus::Idle);
+    if changes_now || (session.changes_schema && !in_transaction) {
+        session.shared.definitions_changed();
+    }
+    session.changes_schema = in_transaction && (changes_now || session.changes_schema);
+}
+
+/// PostgreSQL found that a prepared statement is older than a change of its result type: made past this
+/// Backend, or inside a function.
+fn tells_of_changed_definitions(frame: &Frame<'_>) -> bool {
+    match decode_backend(frame) {
+        Ok(BackendMessage::ErrorResponse(fields)) => {
+            fields.get(b'C') == Some("0A000") && fields.get(b'R') == Some("RevalidateCachedQuery")
+        }
+        _ => false,
+    }
 }
 
 /// The statement is DISCARD ALL (the only one that makes session state and drops every statement).
@@ -504,10 +532,7 @@ fn conclude(session: &mut Session, answer: &mut Answer, verdicts: &[Verdict]) {
             .iter()
             .filter_map(|v| if let Verdict::Allow(e) = v { Some(e) } else { None })
     };
-    if allowed().any(|e| e.changes_schema) {
-        let epoch = &session.shared.pool.schema_epoch;
-        epoch.set(epoch.get().saturating_add(1));
-    }
+    note_schema_changes(session, allowed().any(|e| e.changes_schema));
     if !answer.replies.has_failed() && allowed().any(|e| e.resets_settings) {
         // It was the last statement of the exchange (the Query Validator sees to that).
         session.reapply = true;

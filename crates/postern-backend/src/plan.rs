@@ -5,7 +5,7 @@
 //! not know. Client text reaches PostgreSQL only for messages whose verdict is `Allow`.
 
 use crate::replies::{CLOSE_COMPLETE, Op, PARSE_COMPLETE, Reply, Treatment};
-use crate::statements::{Change, ServerChange, ServerStatements, SessionStatements, StatementKey};
+use crate::statements::{Change, ServerChange, ServerStatements, SessionStatements, Stated, StatementKey};
 use postern_types::ring::{Deallocate, Definition, DefinitionKind, Effects, Verdict};
 use postern_types::{Refusal, SqlState};
 use postern_wire::{EncodeError, FrontendMessage, Target, TransactionStatus};
@@ -187,13 +187,13 @@ impl Planner<'_, '_> {
     /// DEALLOCATE of a statement made by Parse: the same for its server-side name. Of any other name
     /// (made by SQL PREPARE, or unknown): as the client wrote it.
     fn deallocate(&mut self, name: &str, sql: &str, op: &mut Op) -> Result<String, Refused> {
-        let Some(key) = self.known_statement(name).cloned() else {
+        let Some(Stated { key, .. }) = self.known_statement(name) else {
             if name.starts_with("postern_") {
                 self.refuse(no_such_statement(name))?;
             }
             return Ok(sql.to_owned());
         };
-        let server_name = self.ensure_prepared(&key)?;
+        let server_name = self.ensure_prepared(&key, 0)?;
         self.closed.push(key.clone());
         self.prepared.retain(|(k, _)| *k != key);
         op.change = Some(Change::DropStatement(name.to_owned()));
@@ -216,11 +216,16 @@ impl Planner<'_, '_> {
         }
         self.statements
             .insert(name.to_owned(), (key.clone(), effects.clone()));
-        let define = Change::DefineStatement(name.to_owned(), key.clone());
+        let schema_epoch = self.context.schema_epoch;
+        let stated = Stated {
+            key: key.clone(),
+            schema_epoch,
+        };
+        let define = Change::DefineStatement(name.to_owned(), stated);
 
         let failed = self.context.status == TransactionStatus::Failed;
-        if let Some(server_name) = self.find_prepared(&key, true).filter(|_| !failed) {
-            if self.find_prepared(&key, false).is_some() {
+        if let Some(server_name) = self.find_prepared(&key, 0).filter(|_| !failed) {
+            if self.find_prepared(&key, schema_epoch).is_some() {
                 let mut op = Op::new(Reply::Parse, Treatment::Local(PARSE_COMPLETE));
                 op.change = Some(define);
                 self.ops.push_back(op);
@@ -285,56 +290,67 @@ impl Planner<'_, '_> {
     }
 
     /// The server-side name under which a text is prepared, counting this exchange's own messages.
-    fn find_prepared(&mut self, key: &StatementKey, any_epoch: bool) -> Option<Rc<str>> {
+    fn find_prepared(&mut self, key: &StatementKey, schema_epoch: u64) -> Option<Rc<str>> {
         if let Some((_, name)) = self.prepared.iter().find(|(k, _)| k == key) {
             return Some(Rc::clone(name));
         }
         if self.closed.contains(key) {
             return None;
         }
-        self.context
-            .server
-            .find(key, self.context.schema_epoch, any_epoch)
+        self.context.server.find(key, schema_epoch)
     }
 
-    fn ensure_prepared(&mut self, key: &StatementKey) -> Result<Rc<str>, Refused> {
-        match self.find_prepared(key, true) {
-            Some(name) => Ok(name),
-            None => self.parse_named(key, Op::new(Reply::Parse, Treatment::Swallow)),
+    /// The server-side name of a text, prepared when definitions were at least as new as `schema_epoch`.
+    fn ensure_prepared(&mut self, key: &StatementKey, schema_epoch: u64) -> Result<Rc<str>, Refused> {
+        if let Some(name) = self.find_prepared(key, schema_epoch) {
+            return Ok(name);
         }
+        if let Some(stale) = self.find_prepared(key, 0) {
+            self.close_on_server(&stale, key.clone())?;
+        }
+        self.parse_named(key, Op::new(Reply::Parse, Treatment::Swallow))
     }
 
     /// The server-side name to use for a statement in Bind or Describe; `""` is the unnamed one.
-    fn server_name(&mut self, key: &StatementKey) -> Result<Rc<str>, Refused> {
+    fn server_name(&mut self, stated: &Stated) -> Result<Rc<str>, Refused> {
+        let Stated { key, schema_epoch } = stated;
         let unnamed = match &self.unnamed {
             Some(current) => current == key,
-            None => self.context.server.unnamed_is(key),
+            None => self.context.server.unnamed_is(key, *schema_epoch),
         };
         if unnamed {
             Ok(Rc::from(""))
         } else {
-            self.ensure_prepared(key)
+            self.ensure_prepared(key, *schema_epoch)
         }
     }
 
     /// A statement the session has prepared, or prepares in this exchange.
-    fn known_statement(&self, name: &str) -> Option<&StatementKey> {
+    fn known_statement(&self, name: &str) -> Option<Stated> {
         match self.statements.get(name) {
-            Some((key, _)) => Some(key),
-            None => self.context.session.statement(name),
+            Some((key, _)) => Some(self.stated_here(key)),
+            None => self.context.session.statement(name).cloned(),
+        }
+    }
+
+    /// A statement that this exchange prepares.
+    fn stated_here(&self, key: &StatementKey) -> Stated {
+        Stated {
+            key: key.clone(),
+            schema_epoch: self.context.schema_epoch,
         }
     }
 
     /// The statement of a Bind or Describe: the session must have it, with the text that the Query
     /// Validator judged.
-    fn judged_statement(&mut self, name: &str) -> Result<(StatementKey, Effects), Refused> {
-        if let Some(known) = self.statements.get(name) {
-            return Ok(known.clone());
+    fn judged_statement(&mut self, name: &str) -> Result<Stated, Refused> {
+        if let Some((key, _)) = self.statements.get(name) {
+            return Ok(self.stated_here(key));
         }
         let known = self.context.session.statement(name);
         match known {
-            Some(key) if self.is_defined(DefinitionKind::Statement, name, key) => {
-                Ok((key.clone(), Effects::default()))
+            Some(stated) if self.is_defined(DefinitionKind::Statement, name, &stated.key) => {
+                Ok(stated.clone())
             }
             _ => {
                 self.refuse(no_such_statement(name))?;
@@ -351,15 +367,16 @@ impl Planner<'_, '_> {
     }
 
     fn bind(&mut self, portal: &str, statement: &str, tail: &[u8], effects: &Effects) -> Result<(), Refused> {
-        let (key, _) = self.judged_statement(statement)?;
-        let server_name = if effects.deallocates.is_some() && !self.unnamed_holds(&key) {
+        let stated = self.judged_statement(statement)?;
+        let server_name = if effects.deallocates.is_some() && !self.unnamed_holds(&stated.key) {
             // DEALLOCATE prepared in an earlier exchange: its text names a server-side statement that
             // may have changed since.
-            self.reparse_special(&key, effects)?;
+            self.reparse_special(&stated.key, effects)?;
             Rc::from("")
         } else {
-            self.server_name(&key)?
+            self.server_name(&stated)?
         };
+        let key = stated.key;
         let result = postern_wire::put_bind(self.out, portal, &server_name, tail);
         self.encoded(result)?;
         self.portals
@@ -386,8 +403,8 @@ impl Planner<'_, '_> {
     }
 
     fn describe_statement(&mut self, name: &str) -> Result<(), Refused> {
-        let (key, _) = self.judged_statement(name)?;
-        let server_name = self.server_name(&key)?;
+        let stated = self.judged_statement(name)?;
+        let server_name = self.server_name(&stated)?;
         let result = postern_wire::put_describe(self.out, Target::Statement, &server_name);
         self.encoded(result)?;
         self.ops
@@ -419,7 +436,7 @@ impl Planner<'_, '_> {
         match effects.deallocates {
             Some(Deallocate::All) => drops_all(&mut op),
             Some(Deallocate::Named(name)) => {
-                if let Some(key) = self.known_statement(&name).cloned() {
+                if let Some(Stated { key, .. }) = self.known_statement(&name) {
                     op.change = Some(Change::DropStatement(name));
                     op.server_change = Some(ServerChange::Gone(key));
                 }

@@ -215,6 +215,51 @@ fn definitions_that_changed_make_a_new_preparation() {
 }
 
 #[test]
+fn a_statement_prepared_after_a_change_never_runs_as_one_from_before() {
+    let mut bench = Bench::new();
+    let (_, ops) = bench.plan(&parse_sync("a", "SELECT * FROM t"), &[]);
+    bench.confirm(ops);
+    let stale = std::mem::replace(&mut bench.server, ServerStatements::new("other".into()));
+    bench.epoch = 1;
+    let (_, ops) = bench.plan(&parse_sync("b", "SELECT * FROM t"), &[]);
+    bench.confirm(ops);
+    bench.server = stale;
+    bench.define("a", "SELECT * FROM t");
+    bench.define("b", "SELECT * FROM t");
+
+    let (out, _) = bench.plan(&run_sync("a"), &[]);
+    assert_eq!(
+        tags(&out),
+        "BES",
+        "PostgreSQL says of the old one that its result type changed"
+    );
+    let (out, ops) = bench.plan(&run_sync("b"), &[]);
+    assert_eq!(tags(&out), "CPBES");
+    bench.confirm(ops);
+    let (out, _) = bench.plan(&run_sync("b"), &[]);
+    assert_eq!(tags(&out), "BES", "the new one stays");
+    let mut describe = Vec::new();
+    put_describe(&mut describe, Target::Statement, "b").unwrap();
+    put_sync(&mut describe);
+    assert_eq!(tags(&bench.plan(&describe, &[]).0), "DS");
+}
+
+#[test]
+fn an_unnamed_statement_prepared_after_a_change_never_runs_as_one_from_before() {
+    let mut bench = Bench::new();
+    let (_, ops) = bench.plan(&parse_sync("", "SELECT * FROM t"), &[]);
+    bench.confirm(ops);
+    let stale = std::mem::replace(&mut bench.server, ServerStatements::new("other".into()));
+    bench.define("", "SELECT * FROM t");
+    bench.epoch = 1;
+    let (_, ops) = bench.plan(&parse_sync("", "SELECT * FROM t"), &[]);
+    bench.confirm(ops);
+    assert_eq!(tags(&bench.plan(&run_sync(""), &[]).0), "BES");
+    bench.server = stale;
+    assert_eq!(tags(&bench.plan(&run_sync(""), &[]).0), "PBES");
+}
+
+#[test]
 fn deallocate_of_a_protocol_statement_names_it_as_the_server_knows_it() {
     let mut bench = Bench::new();
     let (_, ops) = bench.plan(&parse_sync("a", "SELECT 1"), &[]);

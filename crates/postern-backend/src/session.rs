@@ -35,6 +35,14 @@ pub(crate) struct Shared {
     pub(crate) message_bytes: u32,
 }
 
+impl Shared {
+    /// Statements prepared until now may be stale.
+    pub(crate) fn definitions_changed(&self) {
+        let epoch = &self.pool.schema_epoch;
+        epoch.set(epoch.get().saturating_add(1));
+    }
+}
+
 /// A session and what it holds.
 pub(crate) struct Session {
     pub(crate) id: SessionId,
@@ -52,6 +60,8 @@ pub(crate) struct Session {
     pub(crate) unsynced: bool,
     /// PostgreSQL ignores everything up to the next Sync.
     pub(crate) skipping: bool,
+    /// Its open transaction has changed definitions.
+    pub(crate) changes_schema: bool,
     /// RESET ALL or DISCARD ALL took the session's settings off; they are put on before the next exchange.
     pub(crate) reapply: bool,
     /// Payload bytes sent in all.
@@ -88,6 +98,7 @@ impl Session {
             pinned: false,
             unsynced: false,
             skipping: false,
+            changes_schema: false,
             reapply: false,
             sent_bytes: 0,
             copy_taken: 0,
@@ -316,6 +327,10 @@ impl Session {
     /// Leaves nothing behind: what runs is cancelled, session state is washed off, and a connection that
     /// can't be washed is closed.
     async fn finish(&mut self) {
+        if self.changes_schema {
+            // Its transaction is rolled back, and with it the definitions that statements were made from.
+            self.shared.definitions_changed();
+        }
         let Some(mut server) = self.server.take() else {
             return;
         };

@@ -42,14 +42,24 @@ const MAX_SESSION_BYTES: usize = 16 * 1024 * 1024;
 /// The statements and portals a session has made, by the client's names; `""` is the unnamed one.
 #[derive(Debug, Default)]
 pub(crate) struct SessionStatements {
-    statements: HashMap<String, StatementKey>,
+    statements: HashMap<String, Stated>,
     portals: HashMap<String, StatementKey>,
     bytes: usize,
 }
 
+/// A statement of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stated {
+    /// What it says.
+    pub(crate) key: StatementKey,
+    /// Definitions were at least this new when the client prepared it. A client that prepares a statement
+    /// again because definitions have changed must never be given one from before the change.
+    pub(crate) schema_epoch: u64,
+}
+
 impl SessionStatements {
     /// The text behind a statement name.
-    pub(crate) fn statement(&self, name: &str) -> Option<&StatementKey> {
+    pub(crate) fn statement(&self, name: &str) -> Option<&Stated> {
         self.statements.get(name)
     }
 
@@ -66,15 +76,15 @@ impl SessionStatements {
     /// Applies what an answered message changed.
     pub(crate) fn apply(&mut self, change: Change) {
         match change {
-            Change::DefineStatement(name, key) => {
-                self.bytes += key.bytes();
-                if let Some(old) = self.statements.insert(name, key) {
-                    self.bytes = self.bytes.saturating_sub(old.bytes());
+            Change::DefineStatement(name, stated) => {
+                self.bytes += stated.key.bytes();
+                if let Some(old) = self.statements.insert(name, stated) {
+                    self.bytes = self.bytes.saturating_sub(old.key.bytes());
                 }
             }
             Change::DropStatement(name) => {
                 if let Some(old) = self.statements.remove(&name) {
-                    self.bytes = self.bytes.saturating_sub(old.bytes());
+                    self.bytes = self.bytes.saturating_sub(old.key.bytes());
                 }
             }
             Change::DropAllStatements => {
@@ -100,7 +110,7 @@ impl SessionStatements {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     /// Parse succeeded.
-    DefineStatement(String, StatementKey),
+    DefineStatement(String, Stated),
     /// Close or DEALLOCATE succeeded.
     DropStatement(String),
     /// DEALLOCATE ALL or DISCARD ALL succeeded.
@@ -133,7 +143,7 @@ const SEEN_ONCE: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct ServerStatements {
     prepared: LruCache<StatementKey, Prepared>,
-    unnamed: Option<StatementKey>,
+    unnamed: Option<Stated>,
     seen: HashSet<u64>,
     hasher: RandomState,
     tag: String,
@@ -159,16 +169,18 @@ impl ServerStatements {
         }
     }
 
-    /// The server-side name of a prepared text. A name made before the last change of definitions counts
-    /// only when `any_epoch`: PostgreSQL would refuse it where the result type changed.
-    pub(crate) fn find(&mut self, key: &StatementKey, schema_epoch: u64, any_epoch: bool) -> Option<Rc<str>> {
+    /// The server-side name of a text, if it was prepared when definitions were at least as new as
+    /// `schema_epoch`. PostgreSQL refuses to run an older one where its result type has changed since.
+    pub(crate) fn find(&mut self, key: &StatementKey, schema_epoch: u64) -> Option<Rc<str>> {
         let found = self.prepared.get(key)?;
-        (any_epoch || found.schema_epoch == schema_epoch).then(|| Rc::clone(&found.name))
+        (found.schema_epoch >= schema_epoch).then(|| Rc::clone(&found.name))
     }
 
-    /// Whether the connection's unnamed statement is this text.
-    pub(crate) fn unnamed_is(&self, key: &StatementKey) -> bool {
-        self.unnamed.as_ref() == Some(key)
+    /// Whether the connection's unnamed statement is this text, prepared as [`ServerStatements::find`] asks.
+    pub(crate) fn unnamed_is(&self, key: &StatementKey, schema_epoch: u64) -> bool {
+        self.unnamed
+            .as_ref()
+            .is_some_and(|u| u.key == *key && u.schema_epoch >= schema_epoch)
     }
 
     /// A server-side name not used before.
@@ -195,13 +207,13 @@ impl ServerStatements {
             .map(|(key, prepared)| (key.clone(), Rc::clone(&prepared.name)))
     }
 
-    /// Applies what PostgreSQL confirmed.
+    /// Applies what PostgreSQL confirmed. `schema_epoch` is that of the time when it was asked for.
     pub(crate) fn apply(&mut self, change: ServerChange, schema_epoch: u64) {
         match change {
             ServerChange::Prepared(key, name) => {
                 self.prepared.put(key, Prepared { name, schema_epoch });
             }
-            ServerChange::Unnamed(key) => self.unnamed = Some(key),
+            ServerChange::Unnamed(key) => self.unnamed = Some(Stated { key, schema_epoch }),
             ServerChange::Gone(key) => {
                 self.prepared.pop(&key);
             }
