@@ -5,9 +5,9 @@ use crate::config::LimitsConfig;
 use crate::session::Outgoing;
 use bytes::Bytes;
 use postern_envelope::Header;
-use postern_types::ring::{Answer, Opened, RequestBody, SignInAnswer};
+use postern_types::ring::{Answer, COPY_IN_WINDOW, Opened, RequestBody, SignInAnswer};
 use postern_types::{AnswerState, InstanceId, Refusal, SqlState, body};
-use postern_wire::{put_query, put_sasl_initial};
+use postern_wire::{put_copy_data, put_query, put_sasl_initial};
 
 #[test]
 fn a_client_signs_in_asks_and_is_answered_once() {
@@ -236,5 +236,59 @@ fn a_slow_reader_gets_all_and_is_granted_more_only_as_it_reads() {
             }
         };
         tokio::join!(ring, reader);
+    });
+}
+
+#[test]
+fn a_copy_that_used_up_its_credit_goes_on_with_the_next_grant() {
+    test(async || {
+        let mut gate = Gate::open(Setup::default()).await;
+        let mut client = gate.signed_in().await;
+        client
+            .send(|out| put_query(out, "COPY t FROM STDIN").unwrap())
+            .await;
+        let request = gate.ring.next().await;
+        let part = Answer::Part {
+            before: Some(postern_inspect::digest(&AnswerState::default())),
+            after: postern_inspect::digest(&AnswerState {
+                rows: 1,
+                ..AnswerState::default()
+            }),
+            parsed: 0,
+            copy_in: true,
+            last: false,
+            hang_up: false,
+        };
+        gate.ring.answer(&request, 3, &part, b"G\0\0\0\x07\0\0\0");
+        assert_eq!(client.message().await.unwrap().0, b'G');
+        const MESSAGES: u64 = 200;
+        let data = vec![b'x'; 50_000];
+        let length = data.len() as u64 + 5;
+        let writer = async {
+            for _ in 0..MESSAGES {
+                client.send(|out| put_copy_data(out, &data).unwrap()).await;
+            }
+        };
+        let ring = async {
+            let (mut taken, mut granted, mut sequence) = (0u64, COPY_IN_WINDOW, 3u64);
+            while taken < MESSAGES * length {
+                let chunk = gate.ring.next().await;
+                assert!(matches!(chunk.body, RequestBody::CopyData { .. }), "{chunk:?}");
+                taken += chunk.payload.len() as u64;
+                assert!(taken <= granted);
+                if granted - taken >= length {
+                    continue;
+                }
+                // Until the Frontend has read ahead as far as it does without credit.
+                for _ in 0..200 {
+                    tokio::task::yield_now().await;
+                }
+                granted = taken + COPY_IN_WINDOW;
+                sequence += 1;
+                let grant = Answer::Grant { bytes: granted };
+                gate.ring.answer(&request, sequence, &grant, b"");
+            }
+        };
+        tokio::join!(ring, writer);
     });
 }
