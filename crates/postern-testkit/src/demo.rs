@@ -54,7 +54,8 @@ impl Demo {
         secret_file::directory(&options.directory)?;
         let directory = std::path::absolute(&options.directory)?;
         let cluster = Cluster::in_directory(&directory)?;
-        if !cluster.data.is_dir() {
+        // Without its password a cluster that outlived the directory is of no use.
+        if !cluster.data.is_dir() || !directory.join("database.password").is_file() {
             say("making the demo's database (about 10 seconds) ...");
             cluster.make(&directory, options.scale)?;
         }
@@ -184,6 +185,7 @@ impl Cluster {
         secret_file::write(&directory.join("database.port"), &port.to_string())?;
         secret_file::write(&directory.join("database.password"), &password)?;
         let _ = fs::remove_dir_all(directory.join("ring"));
+        let _ = fs::remove_dir_all(&self.data);
         fs::rename(&draft, &self.data)?;
         Ok(())
     }

@@ -9,7 +9,7 @@ pub mod demo;
 pub mod options;
 pub mod port;
 pub mod postgres;
-mod process;
+pub mod process;
 pub mod ring;
 pub mod shop;
 mod template;

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 /// server at hand, with the shop's tables at a twentieth of their size and the users `app` and `owner`.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Major version of PostgreSQL, such as 15; `None` is the newest installed.
+    /// Major version of PostgreSQL, such as 15; `None` is the newest installed. The default is that of
+    /// `POSTERN_TEST_PG_MAJOR`.
     pub pg_major: Option<u32>,
     /// The nats-server binary; `None` is the one `postern up` would take.
     pub nats_server: Option<PathBuf>,
@@ -24,12 +25,16 @@ pub struct Options {
     pub config: Vec<(Stage, String)>,
     /// SQL to run as superuser in the database `demo` before the ring starts.
     pub sql: Option<String>,
+    /// Further settings of PostgreSQL, as `name=value`.
+    pub database_settings: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Options {
-            pg_major: None,
+            pg_major: std::env::var("POSTERN_TEST_PG_MAJOR")
+                .ok()
+                .and_then(|major| major.parse().ok()),
             nats_server: None,
             pool_mode: PoolMode::Transaction,
             storage: Storage::Memory,
@@ -37,6 +42,7 @@ impl Default for Options {
             users: Vec::new(),
             config: Vec::new(),
             sql: None,
+            database_settings: Vec::new(),
         }
     }
 }

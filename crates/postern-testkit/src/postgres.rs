@@ -147,7 +147,7 @@ impl Account {
     }
 
     /// The words in front of a command so that it runs under this account and ends with the calling thread.
-    fn prefix(self, death_signal: &str) -> Vec<OsString> {
+    pub fn prefix(self, death_signal: &str) -> Vec<OsString> {
         let mut words: Vec<OsString> = vec!["setpriv".into(), "--pdeathsig".into(), death_signal.into()];
         if let Account::Other { uid, gid } = self {
             words.extend(

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// The process.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     child: Child,
     log: PathBuf,
 }
@@ -19,12 +20,18 @@ impl Process {
     /// Starts `command` in `directory`, adding to `log`. The process ends with the calling thread, even when
     /// that is killed, so call it from one that lives on. It has a process group of its own, which Ctrl-C at
     /// the terminal does not reach.
-    pub(crate) fn start(command: &[OsString], directory: &Path, log: &Path) -> anyhow::Result<Process> {
+    ///
+    /// # Errors
+    /// When the program or the log can't be opened.
+    pub fn start(command: &[OsString], directory: &Path, log: &Path) -> anyhow::Result<Process> {
         Process::start_with(command, &[], directory, log)
     }
 
     /// As `start`, with more environment.
-    pub(crate) fn start_with(
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_with(
         command: &[OsString],
         environment: &[(String, OsString)],
         directory: &Path,
@@ -52,24 +59,26 @@ impl Process {
         })
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// SIGKILL, and waits for the end.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
         if let Some(pid) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw) {
             let _ = kill_process(pid, signal);
         }
     }
 
     /// Sends `signal` and waits; kills what has not ended within `limit`. True when it ended by itself.
-    pub(crate) fn stop(&mut self, signal: Signal, limit: Duration) -> bool {
+    pub fn stop(&mut self, signal: Signal, limit: Duration) -> bool {
         self.signal(signal);
         let begun = Instant::now();
         while begun.elapsed() < limit {
@@ -82,12 +91,13 @@ impl Process {
         false
     }
 
-    pub(crate) fn is_running(&mut self) -> bool {
+    /// Has it not ended?
+    pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Everything it has written.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         fs::read(&self.log)
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .unwrap_or_default()

@@ -75,7 +75,8 @@ impl Ring {
         let account = Account::choose()?;
         let programs = binaries::programs(options.nats_server.as_deref())?;
         let files = template::workshop()?;
-        let (database, database_start, database_port) = start_database(&installation, account, files.path())?;
+        let (database, database_start, database_port) =
+            start_database(&installation, account, files.path(), &options.database_settings)?;
         if let Some(sql) = &options.sql {
             database
                 .psql(shop::DATABASE, &["-q", "-v", "ON_ERROR_STOP=1"], sql)
@@ -171,6 +172,11 @@ impl Ring {
     /// Port of the database itself.
     pub fn database_port(&self) -> u16 {
         lock(&self.database).port()
+    }
+
+    /// The PostgreSQL that the database runs on.
+    pub fn installation(&self) -> &Installation {
+        &self.database_start.0
     }
 
     /// Runs SQL in the database itself as superuser; gives back psql's unaligned output without headings.
@@ -356,6 +362,7 @@ fn start_database(
     installation: &Installation,
     account: Account,
     files: &Path,
+    more_settings: &[String],
 ) -> anyhow::Result<(Server, DatabaseStart, Port)> {
     let port = port::reserve()?;
     let socket_directory = files.join("pg");
@@ -368,7 +375,11 @@ fn start_database(
         socket_directory,
         port: port.number,
         log: files.join("postgres.log"),
-        settings: CARELESS.map(str::to_owned).to_vec(),
+        settings: CARELESS
+            .map(str::to_owned)
+            .into_iter()
+            .chain(more_settings.iter().cloned())
+            .collect(),
     };
     let server = Server::start(installation, account, options.clone())?;
     Ok((server, (installation.clone(), account, options), port))
