@@ -74,7 +74,6 @@ impl Connector {
         let startup = [
             ("client_encoding", "UTF8".to_owned()),
             ("standard_conforming_strings", "on".to_owned()),
-            ("application_name", "postern".to_owned()),
             ("statement_timeout", config.statement_timeout_ms.to_string()),
             (
                 "idle_in_transaction_session_timeout",

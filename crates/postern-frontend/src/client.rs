@@ -44,7 +44,14 @@ pub async fn serve(stream: TcpStream, client: IpAddr, frontend: Rc<Frontend>, co
     };
     let (mut stream, startup) = match opening {
         Ok(Opening::Session(stream, startup)) => (stream, *startup),
-        Ok(Opening::Cancel { process_id, key }) => return cancel(&frontend, process_id, &key),
+        Ok(Opening::Cancel {
+            mut stream,
+            process_id,
+            key,
+        }) => {
+            cancel(&frontend, process_id, &key);
+            return farewell(&mut stream, None).await;
+        }
         Ok(Opening::Refused(mut stream, refusal)) => return farewell(&mut stream, Some(&refusal)).await,
         Ok(Opening::Closed(reason)) => return tracing::debug!(%client, reason, "connection closed"),
         Err(_) => return tracing::debug!(%client, "connection closed: no start-up packet in time"),

@@ -25,6 +25,8 @@ pub enum Opening {
     Session(ClientStream, Box<Startup>),
     /// A CancelRequest.
     Cancel {
+        /// To be closed, as its client waits for that.
+        stream: ClientStream,
         /// See `FirstPacket::Cancel`.
         process_id: u32,
         /// See `FirstPacket::Cancel`.
@@ -113,7 +115,11 @@ fn finish(
     let refusal = match packet {
         Ok(Some((FirstPacket::Cancel { process_id, key }, _))) => {
             let key = key.to_vec();
-            return Opening::Cancel { process_id, key };
+            return Opening::Cancel {
+                stream,
+                process_id,
+                key,
+            };
         }
         Ok(Some((FirstPacket::Startup(_), _))) if needs_tls => refused(
             SqlState::INVALID_AUTHORIZATION,

@@ -4,9 +4,9 @@ use super::gate::{Client, Gate, Setup, start, test};
 use crate::config::{LimitsConfig, TlsMode};
 use crate::tls::ALPN;
 use postern_types::ring::RequestBody;
-use postern_wire::{put_ssl_request, put_startup};
+use postern_wire::{put_cancel, put_ssl_request, put_startup};
 use rustls_pki_types::ServerName;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[test]
 fn clear_text_between_the_request_for_tls_and_the_handshake_ends_the_connection() {
@@ -66,6 +66,22 @@ fn tls_is_spoken_after_the_request_and_directly_with_the_right_protocol_only() {
         let mut clear = gate.connect().await;
         clear.send(start).await;
         assert_eq!(clear.error().await.as_deref(), Some("28000"));
+    });
+}
+
+#[test]
+fn a_cancel_request_under_tls_is_answered_by_an_orderly_close() {
+    test(async || {
+        let gate = Gate::open(Setup::default()).await;
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut client = gate.connect().await;
+        client.send(put_ssl_request).await;
+        assert_eq!(client.byte().await, Some(b'S'));
+        let tls = gate.connector(&[]).connect(name, client.stream).await;
+        let mut client = Client::new(tls.unwrap());
+        client.send(|out| put_cancel(out, 1, b"none").unwrap()).await;
+        // Without close_notify this is an error, and libpq reports that the cancel failed.
+        assert_eq!(client.stream.read(&mut [0; 1]).await.unwrap(), 0);
     });
 }
 
