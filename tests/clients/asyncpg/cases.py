@@ -338,10 +338,10 @@ async def _():
 async def _():
     async with Session() as a, Session() as b:
         got = asyncio.Queue()
-        await a.add_listener("news", lambda _c, _pid, channel, payload: got.put_nowait([channel, payload]))
-        await a.execute("select pg_notify('news', 'from myself')")
+        await a.add_listener("asyncpg_news", lambda _c, _pid, channel, payload: got.put_nowait([channel, payload]))
+        await a.execute("select pg_notify('asyncpg_news', 'from myself')")
         for n in range(5):
-            await b.execute("select pg_notify('news', $1)", str(n)) if n % 2 else await b.execute(f"notify news, '{n}'")
+            await b.execute("select pg_notify('asyncpg_news', $1)", str(n)) if n % 2 else await b.execute(f"notify asyncpg_news, '{n}'")
         seen = [await asyncio.wait_for(got.get(), 30) for _ in range(6)]
         await a.execute("unlisten *")
         return seen

@@ -896,8 +896,8 @@ public final class Suite {
     static void sessions() {
         test("listen and notify", a -> {
             try (Connection b = connect()) {
-                execute(a, "listen news", "notify news, 'from myself'");
-                execute(b, "notify news, 'from another'", "notify other, 'unheard'", "select pg_notify('news', '\u00fcn\u00ef')", "notify news, 'last'");
+                execute(a, "listen jdbc_news", "notify jdbc_news, 'from myself'");
+                execute(b, "notify jdbc_news, 'from another'", "notify other, 'unheard'", "select pg_notify('jdbc_news', '\u00fcn\u00ef')", "notify jdbc_news, 'last'");
                 List<Object> got = list();
                 long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
                 while (got.size() < 4 && System.nanoTime() < until) {

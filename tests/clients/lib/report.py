@@ -17,6 +17,7 @@ import json
 import os
 import signal
 import sys
+import time
 import traceback
 import uuid
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -142,6 +143,11 @@ def _emit(line):
     sys.stdout.flush()
 
 
+def _since(began):
+    """For whoever wonders what takes so long; nothing is compared with it."""
+    return round(time.monotonic() - began, 2)
+
+
 def _run(function, arguments):
     if inspect.iscoroutinefunction(function):
         async def guarded():
@@ -165,10 +171,11 @@ def main(*arguments):
         if skip:
             _emit({"case": name, "ok": True, "skipped": skip})
             continue
+        began = time.monotonic()
         try:
             result = plain(_run(function, arguments))
         except Exception as error:  # a failed case is a result, not the end of the suite
             text = "".join(traceback.format_exception(error))[-3000:]
-            _emit({"case": name, "ok": False, "result": f"{type(error).__name__}: {error}", "trace": text})
+            _emit({"case": name, "ok": False, "result": f"{type(error).__name__}: {error}", "trace": text, "seconds": _since(began)})
         else:
-            _emit({"case": name, "ok": True, "result": result})
+            _emit({"case": name, "ok": True, "result": result, "seconds": _since(began)})

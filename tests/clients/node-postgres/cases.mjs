@@ -290,10 +290,10 @@ test('notices', () => session(async (c) => {
 test('listen and notify', () => session(async (a) => session(async (b) => {
   const got = [];
   const done = new Promise((resolve) => a.on('notification', ({ channel, payload }) => { got.push([channel, payload]); if (payload === 'last') resolve(); }));
-  await a.query('listen news');
-  await a.query("notify news, 'from myself'");
-  for (let n = 0; n < 5; n++) await b.query('select pg_notify($1, $2)', ['news', String(n)]);
-  await b.query("notify news; notify other, 'unheard'; notify news, 'last'");
+  await a.query('listen node_news');
+  await a.query("notify node_news, 'from myself'");
+  for (let n = 0; n < 5; n++) await b.query('select pg_notify($1, $2)', ['node_news', String(n)]);
+  await b.query("notify node_news; notify other, 'unheard'; notify node_news, 'last'");
   await done;
   return got;
 })));

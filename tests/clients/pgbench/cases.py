@@ -24,7 +24,10 @@ def totals():
 def bench(mode, clients, *arguments, share=None):
     """One run; what it processed and what failed."""
     share = share or SHARE[clients]
-    output = programs.well("pgbench", "-n", "-M", mode, "-c", str(clients), "-j", "2", "-t", str(share), "--random-seed=1", *arguments)
+    # To prepare a statement pgbench waits on that one connection and leaves all others of the thread as they are, some inside
+    # transactions. Behind a pool smaller than the number of clients each then waits for the other, so each gets a thread.
+    threads = clients if mode == "prepared" else 2
+    output = programs.well("pgbench", "-n", "-M", mode, "-c", str(clients), "-j", str(threads), "-t", str(share), "--random-seed=1", *arguments)
     processed = re.search(r"number of transactions actually processed: (\d+/\d+)", output)
     failed = re.search(r"number of failed transactions: (\d+)", output)
     assert processed and processed[1] == f"{clients * share}/{clients * share}", output

@@ -246,7 +246,7 @@ def _():
 
 @case("notification")
 def _():
-    got = well("listen news;\nnotify news, 'hello';\nselect 1;\n")
+    got = well("listen psql_news;\nnotify psql_news, 'hello';\nselect 1;\n")
     return re.sub(r"PID \d+", "PID N", got["output"])
 
 
