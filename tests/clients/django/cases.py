@@ -110,7 +110,7 @@ def _():
 def _():
     customers = Customer.objects.bulk_create([Customer(name=f"Kundin {n}", email=f"k{n}@example.org", joined=MOMENT + datetime.timedelta(days=n), extra={"n": n, "deep": [n]}, tags=[f"t{n % 5}", "ü"]) for n in range(500)], batch_size=120)
     products = Product.objects.bulk_create([Product(id=uuid.UUID(int=n + 1), title=f"Product {n}", price=decimal.Decimal(n) / 7 + 1, photo=bytes(range(256)) * n, ages=(n, n + 10), wait=datetime.timedelta(hours=n), weight=n / 3) for n in range(40)])
-    orders = Order.objects.bulk_create([Order(customer=customers[n % 100], at=MOMENT + datetime.timedelta(hours=n)) for n in range(1000)])
+    orders = Order.objects.bulk_create([Order(customer=customers[n % 100], at=MOMENT + datetime.timedelta(hours=n)) for n in range(150)])
     lines = Line.objects.bulk_create([Line(order=order, product=products[(n * 7 + k) % 40], count=k + 1) for n, order in enumerate(orders) for k in range(3)])
     ignored = Customer.objects.bulk_create([Customer(name="Kundin 1", email="x@example.org", joined=MOMENT)], ignore_conflicts=True)
     changed = Customer.objects.bulk_create([Customer(name="Kundin 2", email="new@example.org", joined=MOMENT)], update_conflicts=True, unique_fields=["name"], update_fields=["email"])

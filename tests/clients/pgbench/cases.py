@@ -9,7 +9,7 @@ from report import case
 
 MODES = ("simple", "extended", "prepared")
 # Each client's transactions, by the number of clients.
-SHARE = {1: 200, 64: 8}
+SHARE = {1: 60, 64: 8}
 TOTALS = """select (select sum(abalance) from pgbench_accounts), (select sum(tbalance) from pgbench_tellers), (select sum(bbalance) from pgbench_branches),
     (select coalesce(sum(delta), 0) from pgbench_history), (select count(*) from pgbench_history), (select count(*) from pgbench_accounts)"""
 
@@ -60,7 +60,7 @@ def register(mode, clients):
 
     @case(f"{mode}, read only, {clients} client{'s' * (clients > 1)}")
     def _():
-        return bench(mode, clients, "-S", share=500 // clients)
+        return bench(mode, clients, "-S", share=max(8, 120 // clients))
 
     @case(f"{mode}, simple update, {clients} client{'s' * (clients > 1)}")
     def _():

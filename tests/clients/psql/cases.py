@@ -78,7 +78,7 @@ def _():
 DESCRIPTIONS = [
     r"\d", r"\d+", r"\d parent", r"\d+ parent", r"\d child", r"\d+ child", r"\d parted", r"\d+ parted", r"\d heir", r"\d seen", r"\d+ seen", r"\d+ kept", r"\d counter",
     r"\d child_parent", r"\d pair", r"\dt", r"\dt+ par*", r"\di", r"\dv", r"\dm", r"\ds", r"\dT", r"\dT+", r"\dD", r"\df", r"\df+ twice", r"\dn SCHEMA", r"\dn+ SCHEMA", r"\dp", r"\dd", r"\dX", r"\dP",
-    r"\dy", r"\drds nobody", r"\dx", r"\dl", r"\do no_such", r"\da no_such", r"\dC no_such", r"\dF english", r"\dL", r"\db nowhere", r"\dg owner_of_nothing", r"\ddp", r"\dconfig work_mem",
+    r"\dy", r"\drds nobody", r"\dx", r"\dl", r"\do no_such", r"\da no_such", r"\dC no_such", r"\dF english", r"\dL", r"\db nowhere", r"\dg owner_of_nothing", r"\ddp shop", r"\dconfig work_mem",
     r"\d no_such_table", r"\d public.*_no", r"\sf twice", r"\sf+ touched", r"\sv seen", r"\z parent", r"\encoding", r"\dA", r"\dO \"C\"",
 ]
 
