@@ -7,14 +7,15 @@ use postern_sql::{Analysis, SqlLimits, SyntaxError};
 use postern_types::ring::{Deallocate, Effects};
 use postern_types::{Refusal, SqlState, StatementShape};
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 /// Bytes of texts kept for each set of roles, bookkeeping included.
 const SHELF_BYTES: usize = 16 * 1024 * 1024;
 /// Sets of roles that are kept.
 const MAX_SHELVES: usize = 64;
-/// Longer texts are not kept.
-const MAX_TEXT_BYTES: usize = 64 * 1024;
+/// Of longer texts only the digest is kept.
+const MAX_TEXT_BYTES: usize = 16 * 1024;
 /// What an entry costs besides its text, about.
 const ENTRY_BYTES: usize = 512;
 
@@ -31,7 +32,10 @@ pub(crate) struct Judged {
     pub(crate) outcome: Result<Effects, Refusal>,
 }
 
-/// Remembers decisions.
+/// Decisions on long texts that are kept for each set of roles.
+const LONG_TEXTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
+
+/// Remembers decisions, refusals too: the same text again costs next to nothing.
 pub(crate) struct Verdicts {
     limits: SqlLimits,
     shelves: BTreeMap<Vec<String>, Shelf>,
@@ -40,6 +44,8 @@ pub(crate) struct Verdicts {
 struct Shelf {
     entries: LruCache<Box<str>, Arc<Judged>>,
     bytes: usize,
+    /// Long texts, by digest.
+    long: LruCache<StatementDigest, Arc<Judged>>,
 }
 
 impl Verdicts {
@@ -52,15 +58,22 @@ impl Verdicts {
 
     /// Decides on a text for a user with these roles, whose rights are `rights`.
     pub(crate) fn judge(&mut self, roles: &[String], rights: &Rights<'_>, text: &str) -> Arc<Judged> {
+        if text.len() > MAX_TEXT_BYTES {
+            let limits = self.limits;
+            let digest = StatementDigest::of(text);
+            return Arc::clone(
+                self.shelf(roles)
+                    .long
+                    .get_or_insert(digest, || Arc::new(judge(rights, text, digest, &limits))),
+            );
+        }
         if let Some(shelf) = self.shelves.get_mut(roles)
             && let Some(known) = shelf.entries.get(text)
         {
             return Arc::clone(known);
         }
-        let judged = Arc::new(judge(rights, text, &self.limits));
-        if text.len() <= MAX_TEXT_BYTES {
-            self.shelf(roles).put(text, Arc::clone(&judged));
-        }
+        let judged = Arc::new(judge(rights, text, StatementDigest::of(text), &self.limits));
+        self.shelf(roles).put(text, Arc::clone(&judged));
         judged
     }
 
@@ -72,6 +85,7 @@ impl Verdicts {
         self.shelves.entry(roles.to_vec()).or_insert_with(|| Shelf {
             entries: LruCache::unbounded(),
             bytes: 0,
+            long: LruCache::new(LONG_TEXTS),
         })
     }
 }
@@ -89,13 +103,12 @@ impl Shelf {
     }
 }
 
-/// A text is kept twice over in the worst case: as the key, and in the text of its refusal.
+/// A text is kept twice over in the worst case: as the key, and in part in the text of its refusal.
 fn cost(text: &str) -> usize {
     text.len().saturating_mul(2).saturating_add(ENTRY_BYTES)
 }
 
-fn judge(rights: &Rights<'_>, text: &str, limits: &SqlLimits) -> Judged {
-    let digest = StatementDigest::of(text);
+fn judge(rights: &Rights<'_>, text: &str, digest: StatementDigest, limits: &SqlLimits) -> Judged {
     let refused = |action, refusal| Judged {
         digest,
         action,

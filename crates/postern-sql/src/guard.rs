@@ -1,10 +1,14 @@
 //! Bounds on a text before it reaches the parser.
 //!
-//! libpg_query bounds its own stack (it fails with "stack depth limit exceeded" or "memory exhausted") and
-//! the decoder of its tree bounds nesting too. The checks here come first all the same: they are linear,
-//! and they don't depend on how a C library measures its stack.
+//! Two things are bounded: how deep the tree can get, because everything that handles it recurses; and how
+//! many tokens the parser gets, because a token of SQL becomes up to a few kilobytes of tree. Both are
+//! counted on PostgreSQL's own tokens. Most texts are so short and so plain that one look at their bytes
+//! settles it ([`is_plain`]).
 
 use crate::SyntaxError;
+use crate::depth::Depth;
+use crate::fold::{self, Folded};
+use pg_query::protobuf::{ScanToken, Token};
 use postern_types::SqlState;
 
 /// Limits on one text.
@@ -12,32 +16,68 @@ use postern_types::SqlState;
 pub struct SqlLimits {
     /// Most bytes of a text.
     pub max_bytes: usize,
-    /// Most parentheses, brackets and CASEs open at once.
+    /// Most parentheses, brackets, CASEs and BEGIN ATOMICs open at once.
     pub max_nesting: usize,
+    /// Most operators in one expression without parentheses, and most set operations or joins in one query.
+    /// ANDs and ORs are not counted: PostgreSQL keeps them as one flat list.
+    pub max_chain: usize,
+    /// Most tokens of a text. Literals and parameters in long lists hardly count: see
+    /// [`crate::analyse`].
+    pub max_tokens: usize,
     /// Most statements in one text.
     pub max_statements: usize,
 }
 
 impl Default for SqlLimits {
-    /// 1 MiB, 200 levels, 1000 statements.
+    /// 1 MiB, 200 levels, chains of 1000, 41,000 tokens, 1000 statements.
     fn default() -> Self {
         SqlLimits {
             max_bytes: 1024 * 1024,
             max_nesting: 200,
+            max_chain: 1000,
+            max_tokens: 41_000,
             max_statements: 1000,
         }
     }
 }
 
+/// What may be parsed.
+pub(crate) struct Checked {
+    /// The text with its long lists cut short; `None` when it is to be parsed as it is.
+    pub(crate) folded: Option<Folded>,
+    /// Its tree may be too deep for the stack of the caller.
+    pub(crate) deep: bool,
+}
+
+/// A text with at most this many bytes that could make its tree deeper is parsed on the caller's stack.
+const PLAIN_DEPTH: usize = 100;
+/// A text of at most this many bytes can't have too many tokens.
+const PLAIN_BYTES: usize = 16 * 1024;
+/// How much is scanned at first: a bomb is known by its beginning.
+const FIRST_LOOK_BYTES: usize = 32 * 1024;
+
+const ICONST: i32 = Token::Iconst as i32;
+const PARAM: i32 = Token::Param as i32;
+
 /// PostgreSQL's `statement_too_complex`.
 const TOO_COMPLEX: &str = "54001";
 
-pub(crate) fn too_deep() -> SyntaxError {
+fn too_complex(message: &str) -> SyntaxError {
     SyntaxError {
         code: SqlState::parse(TOO_COMPLEX).unwrap_or(SqlState::PROGRAM_LIMIT_EXCEEDED),
-        message: "the statement is nested too deeply; split it, or use IN, VALUES or a CTE".to_owned(),
+        message: message.to_owned(),
         position: None,
     }
+}
+
+pub(crate) fn too_deep() -> SyntaxError {
+    too_complex("statement too complex: it is nested too deeply; split it, or use IN, VALUES or a CTE")
+}
+
+fn too_large() -> SyntaxError {
+    too_complex(
+        "statement too complex: it has too many parts; split it, or use parameters, arrays or COPY for bulk data",
+    )
 }
 
 pub(crate) fn too_many_statements() -> SyntaxError {
@@ -56,64 +96,114 @@ fn too_long() -> SyntaxError {
     }
 }
 
-pub(crate) fn check(text: &str, limits: &SqlLimits) -> Result<(), SyntaxError> {
+pub(crate) fn check(text: &str, limits: &SqlLimits) -> Result<Checked, SyntaxError> {
     if text.len() > limits.max_bytes {
         return Err(too_long());
     }
-    // Counting bytes without regard to quotes over-estimates, and needs no lexer: nearly every text is
-    // settled here.
-    let openers = text.bytes().filter(|b| matches!(b, b'(' | b'[')).count();
-    let semicolons = text.bytes().filter(|b| *b == b';').count();
-    let cases = text
-        .as_bytes()
-        .windows(4)
-        .filter(|w| w.eq_ignore_ascii_case(b"case"))
-        .count();
-    if openers.saturating_add(cases) <= limits.max_nesting && semicolons <= limits.max_statements {
-        return Ok(());
+    if is_plain(text, limits) {
+        return Ok(Checked {
+            folded: None,
+            deep: false,
+        });
     }
-    check_tokens(text, limits)
+    let mut length = FIRST_LOOK_BYTES;
+    while length < text.len() {
+        // A beginning that the lexer can't read may only have been cut inside of a string.
+        if let Some(beginning) = text.get(..text.floor_char_boundary(length))
+            && let Ok(mut tokens) = pg_query::scan_tokens(beginning)
+        {
+            // The cut may have made another token of the last one.
+            tokens.pop();
+            bound(beginning, &tokens, limits)?;
+        }
+        length = length.saturating_mul(16);
+    }
+    // A text the lexer can't read is left to the parser, which gives the proper message and stops at the
+    // same byte.
+    let folded = match pg_query::scan_tokens(text) {
+        Ok(tokens) => bound(text, &tokens, limits)?,
+        Err(_) => None,
+    };
+    Ok(Checked { folded, deep: true })
 }
 
-/// The exact count, by PostgreSQL's own lexer.
-fn check_tokens(text: &str, limits: &SqlLimits) -> Result<(), SyntaxError> {
-    use pg_query::protobuf::Token;
-    // A text the lexer can't read is left to the parser, which gives the proper message and stops at
-    // the same byte.
-    let Ok(tokens) = pg_query::scan_tokens(text) else {
-        return Ok(());
-    };
-    let mut open = Vec::new();
+/// Judges by the bytes alone, without regard to quotes and comments: that counts too many, never too few.
+pub(crate) fn is_plain(text: &str, limits: &SqlLimits) -> bool {
+    let most = PLAIN_DEPTH.min(limits.max_nesting).min(limits.max_chain);
+    let bytes = text.as_bytes();
+    if bytes.len() > PLAIN_BYTES.min(limits.max_tokens) {
+        return false;
+    }
+    let symbols = bytes
+        .iter()
+        .filter(|b| b"([+-*/<>=~!@#%^&|`?:".contains(b))
+        .count();
+    if symbols > most {
+        return false;
+    }
+    let words = bytes
+        .split(|b| !(b.is_ascii_alphanumeric() || *b == b'_' || *b >= 0x80))
+        .filter(|word| deepens(word))
+        .count();
+    symbols.saturating_add(words) <= most
+        && bytes.iter().filter(|b| **b == b';').count() <= limits.max_statements
+}
+
+/// Whether a word can put a node on top of another without a parenthesis or an operator.
+fn deepens(word: &[u8]) -> bool {
+    const WORDS: [&[u8]; 17] = [
+        b"not",
+        b"case",
+        b"join",
+        b"union",
+        b"intersect",
+        b"except",
+        b"collate",
+        b"at",
+        b"is",
+        b"isnull",
+        b"notnull",
+        b"like",
+        b"ilike",
+        b"similar",
+        b"between",
+        b"in",
+        b"atomic",
+    ];
+    (2..=9).contains(&word.len()) && WORDS.iter().any(|w| word.eq_ignore_ascii_case(w))
+}
+
+/// Bounds what these tokens make, and cuts their long lists short.
+fn bound(text: &str, tokens: &[ScanToken], limits: &SqlLimits) -> Result<Option<Folded>, SyntaxError> {
+    let mut depth = Depth::new(limits);
     let mut semicolons = 0usize;
     let mut substance = false;
     for token in tokens {
-        match Token::try_from(token.token) {
-            Ok(t @ (Token::Ascii40 | Token::Ascii91 | Token::Case)) => {
-                open.push(t);
-                substance = true;
-            }
-            Ok(Token::Ascii41 | Token::Ascii93) => {
-                // A CASE that is still open at its closing parenthesis is a syntax error anyway.
-                while let Some(Token::Case) = open.pop() {}
-            }
-            Ok(Token::EndP) => {
-                if open.last() == Some(&Token::Case) {
-                    open.pop();
-                }
-            }
-            Ok(Token::Ascii59) => {
+        // Most tokens of long texts.
+        if matches!(token.token, ICONST | PARAM) {
+            substance = true;
+            continue;
+        }
+        let Ok(token) = Token::try_from(token.token) else {
+            continue;
+        };
+        match token {
+            Token::SqlComment | Token::CComment => continue,
+            Token::Ascii59 => {
                 semicolons = semicolons.saturating_add(usize::from(substance));
                 substance = false;
             }
-            Ok(Token::SqlComment | Token::CComment) => {}
             _ => substance = true,
         }
-        if open.len() > limits.max_nesting {
-            return Err(too_deep());
+        if semicolons > limits.max_statements {
+            return Err(too_many_statements());
         }
+        depth.token(token).map_err(|_| too_deep())?;
     }
-    if semicolons > limits.max_statements {
-        return Err(too_many_statements());
+    depth.finish().map_err(|_| too_deep())?;
+    let folded = fold::fold(text, tokens);
+    if folded.as_ref().map_or(tokens.len(), |f| f.tokens) > limits.max_tokens {
+        return Err(too_large());
     }
-    Ok(())
+    Ok(folded)
 }

@@ -10,7 +10,10 @@
 //! The grammar is read as a server with `standard_conforming_strings = on`, `backslash_quote =
 //! safe_encoding` and `client_encoding = UTF8` reads it. Whoever runs a statement has to hold these fixed.
 
+mod deep;
+mod depth;
 mod effects;
+mod fold;
 mod guard;
 mod kind;
 mod position;
@@ -44,20 +47,39 @@ pub struct SyntaxError {
 
 /// Parses `text` and says what is in it. A text without statements gives an empty list.
 ///
+/// Long lists of literals and parameters are cut short before, which changes none of the facts. A text that
+/// may have a deep tree is analysed on a thread with a large stack, which is started for the first such text.
+///
 /// # Errors
 /// When the text is not PostgreSQL SQL, or breaks one of `limits`.
 pub fn analyse(text: &str, limits: &SqlLimits) -> Result<Analysis, SyntaxError> {
-    guard::check(text, limits)?;
-    let parsed = match pg_query::parse(text, 0) {
-        Ok(parsed) => parsed,
-        Err(error) => return Err(position::explain(text, &error)),
+    let guard::Checked { folded, deep } = guard::check(text, limits)?;
+    let outcome = if deep {
+        let short = folded.as_ref().map_or(text, |folded| &folded.text).to_owned();
+        let limits = *limits;
+        deep::run(move || parse(&short, &limits))
+    } else {
+        parse(text, limits)
     };
+    outcome.map_err(|(error, byte)| SyntaxError {
+        position: byte
+            .map(|byte| folded.as_ref().map_or(byte, |folded| folded.original(byte)))
+            .and_then(|byte| position::characters(text, byte)),
+        ..error
+    })
+}
+
+/// An error, and the byte of the text it is at.
+type Failure = (SyntaxError, Option<usize>);
+
+fn parse(text: &str, limits: &SqlLimits) -> Result<Analysis, Failure> {
+    let parsed = pg_query::parse(text, 0).map_err(|error| position::explain(text, &error))?;
     if parsed.protobuf.stmts.len() > limits.max_statements {
-        return Err(guard::too_many_statements());
+        return Err((guard::too_many_statements(), None));
     }
     let mut statements = Vec::with_capacity(parsed.protobuf.stmts.len());
     for raw in &parsed.protobuf.stmts {
-        let tree = tree::Tree::of(raw).map_err(|_| guard::too_deep())?;
+        let tree = tree::Tree::of(raw).map_err(|_| (guard::too_deep(), None))?;
         statements.push(statement::analyse(&tree));
     }
     Ok(Analysis { statements })

@@ -4,6 +4,7 @@ use crate::StatementKind;
 use crate::kind;
 use crate::setting::{self, SettingChange};
 use crate::tree::Tree;
+use std::collections::HashSet;
 
 /// What is done with a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -51,13 +52,13 @@ pub(crate) struct References {
 
 /// The CTE names that can be seen from a place in the tree.
 struct Scope<'a> {
-    names: Vec<&'a str>,
+    names: HashSet<&'a str>,
     outer: Option<&'a Scope<'a>>,
 }
 
 impl Scope<'_> {
     fn sees(&self, name: &str) -> bool {
-        self.names.contains(&name) || self.outer.is_some_and(|outer| outer.sees(name))
+        self.names.contains(name) || self.outer.is_some_and(|outer| outer.sees(name))
     }
 }
 
@@ -69,7 +70,7 @@ impl References {
         found.statement(
             statement,
             &Scope {
-                names: Vec::new(),
+                names: HashSet::new(),
                 outer: None,
             },
         );
@@ -108,7 +109,7 @@ impl References {
         let recursive = with.flag("recursive");
         let ctes = with.get("ctes").items();
         let mut scope = Scope {
-            names: Vec::new(),
+            names: HashSet::new(),
             outer: Some(outer),
         };
         if recursive {
@@ -117,7 +118,7 @@ impl References {
         for cte in ctes {
             self.walk(cte, Access::Read, &scope);
             if !recursive {
-                scope.names.push(cte.text("ctename"));
+                scope.names.insert(cte.text("ctename"));
             }
         }
         if node.kind() == "SelectStmt" {

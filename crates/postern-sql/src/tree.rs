@@ -8,8 +8,8 @@
 use serde::ser::{self, Serialize};
 use std::fmt;
 
-/// Deeper trees are refused. The decoder that made the typed tree stops at 100.
-const MAX_DEPTH: usize = 400;
+/// Deeper trees are refused. An operator is three levels here; libpg_query hands out up to some 20,000.
+const MAX_DEPTH: usize = 8_000;
 
 /// A value in the parse tree.
 #[derive(Clone, Debug, PartialEq)]

@@ -22,10 +22,30 @@ fn a_text_seen_before_is_not_judged_again() {
     assert!(Arc::ptr_eq(&first, &verdicts.judge(&roles, &rights, "select 1")));
     assert!(!Arc::ptr_eq(&first, &verdicts.judge(&roles, &rights, "select 2")));
     // Texts of more bytes than are kept push the first one out.
-    for n in 0..400 {
-        verdicts.judge(&roles, &rights, &format!("select '{n}{}'", "x".repeat(50_000)));
+    for n in 0..1200 {
+        verdicts.judge(&roles, &rights, &format!("select '{n}{}'", "x".repeat(16_000)));
     }
     assert!(!Arc::ptr_eq(&first, &verdicts.judge(&roles, &rights, "select 1")));
+}
+
+#[test]
+fn a_long_text_and_a_refused_one_are_not_judged_again_either() {
+    let policy = Policy::parse(POLICY).unwrap();
+    let roles = ["app".to_owned()];
+    let rights = policy.rights(&roles).unwrap();
+    let mut verdicts = Verdicts::new(SqlLimits::default());
+    for text in [
+        format!("select '{}'", "x".repeat(500_000)),
+        format!("select {}", "(".repeat(500_000)),
+        "select from where".to_owned(),
+    ] {
+        let first = verdicts.judge(&roles, &rights, &text);
+        assert!(Arc::ptr_eq(&first, &verdicts.judge(&roles, &rights, &text)));
+        assert!(!Arc::ptr_eq(
+            &first,
+            &verdicts.judge(&roles, &rights, &format!("{text} "))
+        ));
+    }
 }
 
 #[test]

@@ -73,6 +73,7 @@ fn size_is_bounded() {
         max_bytes: 20,
         max_nesting: 3,
         max_statements: 2,
+        ..SqlLimits::default()
     };
     let code = |text: &str| analyse(text, &limits).unwrap_err().code;
     assert_eq!(code("select 'aaaaaaaaaaaaaa'").as_str(), "54000");

@@ -1,7 +1,10 @@
 //! What is found in a text, judged by the rules the policy builds on.
 
 mod bounds;
+mod cost;
+mod depth;
 mod effects;
+mod fold;
 mod references;
 
 use super::*;
@@ -10,7 +13,7 @@ use proptest::prelude::*;
 
 fn all(text: &str) -> Vec<Statement> {
     analyse(text, &SqlLimits::default())
-        .unwrap_or_else(|error| panic!("{text}: {error}"))
+        .unwrap_or_else(|error| panic!("{}: {error}", text.chars().take(200).collect::<String>()))
         .statements
 }
 
