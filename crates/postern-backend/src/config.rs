@@ -42,8 +42,8 @@ pub struct DatabaseConfig {
     pub name: String,
     /// Login role. It should be NOINHERIT and own nothing: rights come from the role each session takes on.
     pub user: String,
-    /// File with its password.
-    pub password_file: PathBuf,
+    /// File with its password; left out where PostgreSQL asks for none.
+    pub password_file: Option<PathBuf>,
     /// Transport security.
     #[serde(default)]
     pub tls: TlsMode,

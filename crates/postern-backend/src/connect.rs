@@ -58,7 +58,7 @@ pub(crate) struct Connector {
     startup: Vec<(String, String)>,
     user: String,
     database: String,
-    password: Secret,
+    password: Option<Secret>,
     mode: TlsMode,
     tls: Option<TlsConnector>,
     timeout: Duration,
@@ -89,7 +89,7 @@ impl Connector {
                 .collect(),
             user: config.user.clone(),
             database: config.name.clone(),
-            password: Secret::read(&config.password_file)?,
+            password: config.password_file.as_deref().map(Secret::read).transpose()?,
             mode: config.tls,
             tls: tls::connector(config)?,
             timeout: Duration::from_millis(config.connect_timeout_ms),
@@ -150,7 +150,8 @@ impl Connector {
         postern_wire::put_startup(&mut startup, 0, &all).map_err(|_| ConnectError::Protocol)?;
         link.stream.write_all(&startup).await?;
 
-        link.authenticate(&self.password, end_point.as_deref()).await?;
+        link.authenticate(self.password.as_ref(), end_point.as_deref())
+            .await?;
         let mut parameters = BTreeMap::new();
         let mut cancel_key = CancelKey::default();
         loop {
@@ -258,7 +259,7 @@ impl SignIn {
 
     async fn authenticate(
         &mut self,
-        password: &Secret,
+        password: Option<&Secret>,
         end_point: Option<&[u8]>,
     ) -> Result<(), ConnectError> {
         let offered = self
@@ -275,6 +276,7 @@ impl SignIn {
             })
             .await?;
         let Some(offered) = offered else { return Ok(()) };
+        let password = password.ok_or(ConnectError::Method("a password, and none is configured"))?;
         self.scram(password, end_point, &offered).await
     }
 

@@ -4,6 +4,7 @@
 //! A message acts at most once (P6): its envelope's counter must be new, and its session's sequence number
 //! must be the next. A new run of the Backend knows no session of the one before.
 
+use crate::ended::Ended;
 use crate::inbox::{Ending, Inbox, Run, Work};
 use crate::outbox::{Outbox, Outgoing};
 use crate::session::{Session, Shared};
@@ -49,7 +50,14 @@ struct FrontendState {
     seen: Instant,
 }
 
-type Sessions = Rc<RefCell<HashMap<SessionId, Entry>>>;
+/// Sessions that are open or have ended.
+#[derive(Default)]
+struct SessionTable {
+    open: HashMap<SessionId, Entry>,
+    ended: Ended,
+}
+
+type Sessions = Rc<RefCell<SessionTable>>;
 
 /// Everything the intake needs.
 pub(crate) struct Intake {
@@ -199,14 +207,14 @@ impl Intake {
     }
 
     fn end_sessions(&self, gone: impl Fn(&Entry) -> bool) {
-        for entry in self.sessions.borrow().values().filter(|entry| gone(entry)) {
+        for entry in self.sessions.borrow().open.values().filter(|entry| gone(entry)) {
             entry.inbox.end(Ending::Closed);
         }
     }
 
     fn end_all(&self) {
         let refusal = Refusal::fatal(SqlState::ADMIN_SHUTDOWN, "the database gate is shutting down");
-        for entry in self.sessions.borrow().values() {
+        for entry in self.sessions.borrow().open.values() {
             entry.inbox.end(Ending::Expelled(refusal.clone()));
         }
     }
@@ -229,14 +237,21 @@ impl Intake {
             let opened = failed("the database gate was restarted; sign in again");
             return self.answer_sign_in(header, frontend, answer, opened);
         }
-        if self.sessions.borrow().len() >= self.max_sessions {
+        if self.sessions.borrow().open.len() >= self.max_sessions {
             let opened = Some(Opened::Failed(Refusal::fatal(
                 SqlState::TOO_MANY_CONNECTIONS,
                 "too many sessions; try again later",
             )));
             return self.answer_sign_in(header, frontend, answer, opened);
         }
-        if self.sessions.borrow().contains_key(&header.session) {
+        let known = {
+            let mut sessions = self.sessions.borrow_mut();
+            sessions.ended.forget_old(Instant::now());
+            sessions.open.contains_key(&header.session) || sessions.ended.contains(&header.session)
+        };
+        if known {
+            // The request that opens a session came again, by accident or from an attacker who would have
+            // the session's statements run once more.
             return;
         }
         let inbox = Rc::new(Inbox::new(open.window, header.sequence));
@@ -246,7 +261,7 @@ impl Intake {
             order: Resequencer::new(header.sequence.saturating_add(1), HOLD),
             inbox: Rc::clone(&inbox),
         };
-        self.sessions.borrow_mut().insert(header.session, entry);
+        self.sessions.borrow_mut().open.insert(header.session, entry);
         let session = Session::new(
             header.session,
             frontend,
@@ -257,7 +272,9 @@ impl Intake {
         let sessions = Rc::clone(&self.sessions);
         tokio::task::spawn_local(async move {
             session.run(open, answer, header.sequence, header.exchange).await;
-            sessions.borrow_mut().remove(&header.session);
+            let mut sessions = sessions.borrow_mut();
+            sessions.open.remove(&header.session);
+            sessions.ended.add(header.session, Instant::now());
         });
     }
 
@@ -269,7 +286,7 @@ impl Intake {
     }
 
     fn probe(&self, header: Header, frontend: Slot) {
-        let body = match self.sessions.borrow().get(&header.session) {
+        let body = match self.sessions.borrow().open.get(&header.session) {
             None => DirtyBody::Probed {
                 standing: Standing::NoSession,
                 sent: 0,
@@ -298,7 +315,7 @@ impl Intake {
     /// Puts a request in its place and takes all that are now in order.
     fn sequence(&mut self, request: Request, now_ms: u64) {
         let mut sessions = self.sessions.borrow_mut();
-        let Some(entry) = sessions.get_mut(&request.header.session) else {
+        let Some(entry) = sessions.open.get_mut(&request.header.session) else {
             // The session has ended on this side; a probe of the Frontend will tell it so.
             return;
         };

@@ -81,7 +81,9 @@ const ALLOWED: [&str; 28] = [
 ];
 
 /// What begins with `pg_` and describes the catalogue, for roles that may read it.
-const ALLOWED_WITH_CATALOG: [&str; 25] = [
+const ALLOWED_WITH_CATALOG: [&str; 27] = [
+    "pg_partition_ancestors",
+    "pg_partition_root",
     "pg_get_expr",
     "pg_get_indexdef",
     "pg_get_constraintdef",

@@ -78,9 +78,8 @@ impl Rights<'_> {
     }
 
     fn check_for_all(&self, statement: &Statement) -> Result<(), Refusal> {
-        // Open or not is asked later; here only what nobody may change.
         for change in &statement.settings {
-            settings::check(self, true, change)?;
+            settings::check(self, None, change)?;
         }
         // An UPDATE of this view is a set_config.
         let by_update = |table: &TableUse| table.access == Access::Write && table.name == "pg_settings";
@@ -98,7 +97,7 @@ impl Rights<'_> {
             check_kind(role, *kind)?;
         }
         for change in &statement.settings {
-            settings::check(self, false, change)?;
+            settings::check(self, Some(role), change)?;
         }
         if statement.kind == StatementKind::Show && !settings::may_show(&statement.shown) {
             return Err(denied("parameter"));

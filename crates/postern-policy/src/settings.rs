@@ -1,6 +1,8 @@
 //! Which settings a session may change, and which start-up parameters it may bring.
 
 use crate::Rights;
+use crate::policy::Role;
+use crate::word::StatementWord;
 use postern_sql::{Scope, SettingChange};
 use postern_types::{Refusal, SqlState};
 
@@ -16,6 +18,15 @@ const HARMLESS: [&str; 10] = [
     "lock_timeout",
     "idle_in_transaction_session_timeout",
     "geqo",
+];
+
+/// The defaults for transactions, one by one and by SET SESSION CHARACTERISTICS. Who may BEGIN could say the
+/// same there.
+const OF_TRANSACTIONS: [&str; 4] = [
+    "session characteristics",
+    "default_transaction_isolation",
+    "default_transaction_read_only",
+    "default_transaction_deferrable",
 ];
 
 /// Settings that may be shown to a role held to a list, besides the harmless ones.
@@ -78,15 +89,20 @@ fn check_for_all(change: &SettingChange) -> Result<(), Refusal> {
     if fine { Ok(()) } else { Err(refused(name)) }
 }
 
-/// Judges a SET, RESET or `set_config` in a statement.
-pub(crate) fn check(rights: &Rights<'_>, open: bool, change: &SettingChange) -> Result<(), Refusal> {
+/// Judges a SET, RESET or `set_config` in a statement: for a role that is held to a list, or, without one, what
+/// is refused to everybody.
+pub(crate) fn check(rights: &Rights<'_>, role: Option<&Role>, change: &SettingChange) -> Result<(), Refusal> {
     check_for_all(change)?;
     let name = change.name.as_deref().unwrap_or("(computed)");
     if limited(rights, name) {
         return Err(refused(name));
     }
+    let Some(role) = role else {
+        return Ok(());
+    };
     let pinned = ["client_encoding", "standard_conforming_strings"];
-    if open || HARMLESS.contains(&name) || pinned.contains(&name) {
+    let begins = role.statements.contains(&StatementWord::Transaction);
+    if HARMLESS.contains(&name) || pinned.contains(&name) || (begins && OF_TRANSACTIONS.contains(&name)) {
         Ok(())
     } else {
         Err(refused(name))

@@ -104,6 +104,25 @@ fn a_limit_on_time_can_not_be_lifted() {
     assert!(judge("set lock_timeout = 0").is_ok());
 }
 
+#[test]
+fn defaults_for_transactions_are_for_roles_that_may_begin_one() {
+    let texts = [
+        "set session characteristics as transaction isolation level serializable, read only",
+        "set default_transaction_read_only = off",
+        "reset default_transaction_isolation",
+    ];
+    for (words, may) in [("set", false), ("transaction", false), ("transaction, set", true)] {
+        let listed = POLICY.replace("delete, transaction]", &format!("delete, {words}]"));
+        let policy = Policy::parse(&listed).unwrap();
+        let rights = policy.rights(&["app".to_owned()]).unwrap();
+        for text in texts {
+            let analysis = postern_sql::analyse(text, &SqlLimits::default()).unwrap();
+            let judged = rights.judge(&analysis.statements[0]);
+            assert_eq!(judged.is_ok(), may, "{words}: {text}");
+        }
+    }
+}
+
 #[track_caller]
 fn error(yaml: &str) -> String {
     Policy::parse(yaml).unwrap_err().to_string()
