@@ -39,6 +39,9 @@ struct Arguments {
     /// Megabytes (10^6 bytes) of each bulk transfer.
     #[arg(long, value_name = "MB")]
     bulk_mb: Option<u32>,
+    /// Connections to PostgreSQL that PgBouncer and Postern keep each.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=200))]
+    pool_size: Option<u32>,
     /// Keep everything running for so many seconds at the end, for looking at the processes.
     #[arg(long, value_name = "SECONDS", default_value_t = 0, hide = true)]
     linger: u64,
@@ -64,6 +67,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(megabytes) = arguments.bulk_mb {
         plan.bulk_mb = megabytes;
     }
+    if let Some(connections) = arguments.pool_size {
+        plan.pool_size = connections;
+    }
     let load_before = load_average();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -77,7 +83,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         "load_average_after": load_average(),
         "postgresql": places.ring.installation().major,
         "pgbouncer": places.pooler.as_ref().map(|pooler| pooler.version.to_string()),
-        "pool_size": places::POOL_SIZE,
+        "pool_size": plan.pool_size,
         "rounds": plan.rounds,
         "seconds_per_round": plan.round_s,
         "bulk_mb": plan.bulk_mb,

@@ -14,8 +14,6 @@ use std::process::Command;
 pub(crate) const USER: &str = "app";
 /// Name of the database.
 pub(crate) const DATABASE: &str = postern_testkit::shop::DATABASE;
-/// Connections to PostgreSQL that PgBouncer and the Backend keep; the default of both.
-pub(crate) const POOL_SIZE: u32 = 20;
 /// Scale of pgbench's tables: a million accounts.
 const SCALE: u32 = 10;
 
@@ -71,7 +69,10 @@ impl Places {
         let options = Options {
             storage: Storage::File,
             policy: Some(POLICY.to_owned()),
-            config: vec![(Stage::Backend, format!("[database]\npool_size = {POOL_SIZE}"))],
+            config: vec![(
+                Stage::Backend,
+                format!("[database]\npool_size = {}", plan.pool_size),
+            )],
             database_settings: ["shared_buffers=1GB", "max_wal_size=8GB", "checkpoint_timeout=1h"]
                 .map(str::to_owned)
                 .to_vec(),
@@ -79,7 +80,7 @@ impl Places {
         };
         let ring = Ring::start(options).await?;
         make_tables(&ring, plan)?;
-        let pooler = Pooler::start(&ring)?;
+        let pooler = Pooler::start(&ring, plan.pool_size)?;
         if pooler.is_none() {
             say("PgBouncer is skipped: it is not installed (apt-get install pgbouncer)");
         }

@@ -1,8 +1,13 @@
 //! How long to measure what.
 
-/// Lengths and numbers of rounds.
+/// The default of PgBouncer and of the Backend.
+const POOL_SIZE: u32 = 20;
+
+/// Lengths and numbers of rounds, and sizes.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
+    /// Connections to PostgreSQL that PgBouncer and the Backend keep each.
+    pub(crate) pool_size: u32,
     /// Rounds of the main measurements; every one visits every place.
     pub(crate) rounds: u32,
     /// Seconds of one pgbench run.
@@ -27,6 +32,7 @@ impl Plan {
     /// Under 6 minutes on two cores.
     pub(crate) fn full() -> Plan {
         Plan {
+            pool_size: POOL_SIZE,
             rounds: 3,
             round_s: 4,
             more_modes_rounds: 2,
@@ -42,6 +48,7 @@ impl Plan {
     /// Under 90 seconds.
     pub(crate) fn quick() -> Plan {
         Plan {
+            pool_size: POOL_SIZE,
             rounds: 1,
             round_s: 3,
             more_modes_rounds: 1,

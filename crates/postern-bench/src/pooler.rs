@@ -1,6 +1,6 @@
 //! PgBouncer, pooling by transaction, where it is installed.
 
-use crate::places::{DATABASE, POOL_SIZE, USER};
+use crate::places::{DATABASE, USER};
 use anyhow::{Context as _, bail};
 use postern_testkit::Ring;
 use postern_testkit::port::{self, Port};
@@ -26,7 +26,7 @@ impl Pooler {
     ///
     /// # Errors
     /// When it does not come up.
-    pub(crate) fn start(ring: &Ring) -> anyhow::Result<Option<Pooler>> {
+    pub(crate) fn start(ring: &Ring, pool_size: u32) -> anyhow::Result<Option<Pooler>> {
         let Some(program) = program() else {
             return Ok(None);
         };
@@ -37,7 +37,10 @@ impl Pooler {
         let directory = ring.files().join("pgbouncer");
         fs::create_dir(&directory)?;
         let config = directory.join("pgbouncer.ini");
-        fs::write(&config, configuration(ring, &directory, port.number, version))?;
+        fs::write(
+            &config,
+            configuration(ring, &directory, port.number, pool_size, version),
+        )?;
         fs::write(directory.join("users"), format!("\"{USER}\" \"{USER}\"\n"))?;
         account.own(&directory)?;
         let mut command = account.prefix("KILL");
@@ -96,7 +99,7 @@ fn libraries() -> Vec<(String, OsString)> {
         .collect()
 }
 
-fn configuration(ring: &Ring, directory: &Path, port: u16, version: Version) -> String {
+fn configuration(ring: &Ring, directory: &Path, port: u16, pool_size: u32, version: Version) -> String {
     let prepared = if version.keeps_prepared_statements() {
         "max_prepared_statements = 200\n"
     } else {
@@ -112,7 +115,7 @@ unix_socket_dir =
 auth_type = scram-sha-256
 auth_file = {users}
 pool_mode = transaction
-default_pool_size = {POOL_SIZE}
+default_pool_size = {pool_size}
 max_client_conn = 300
 server_tls_sslmode = disable
 {prepared}",
