@@ -35,7 +35,7 @@ impl Echo {
         let program = binaries::directory()?.join("examples/ring_echo");
         if !program.is_file() {
             bail!(
-                "{} is missing; build it first: cargo build --release -p postern-bus --example ring_echo",
+                "{} is missing; build it first: cargo build --release --example ring_echo",
                 program.display()
             );
         }
