@@ -29,13 +29,13 @@ pub struct SqlLimits {
 }
 
 impl Default for SqlLimits {
-    /// 1 MiB, 200 levels, chains of 1000, 41,000 tokens, 1000 statements.
+    /// 1 MiB, 200 levels, chains of 1000, 14,000 tokens, 1000 statements.
     fn default() -> Self {
         SqlLimits {
             max_bytes: 1024 * 1024,
             max_nesting: 200,
             max_chain: 1000,
-            max_tokens: 41_000,
+            max_tokens: 14_000,
             max_statements: 1000,
         }
     }

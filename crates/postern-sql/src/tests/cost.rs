@@ -83,36 +83,36 @@ fn costs() {
         ),
         (
             "select list ok".to_owned(),
-            format!("select a{}", ",a".repeat(20_000)),
+            format!("select a{}", ",a".repeat(6_900)),
         ),
         (
             "casts ok".to_owned(),
-            format!("select a{}", ",'x'::a.b".repeat(6_600)),
+            format!("select a{}", ",'x'::a.b".repeat(2_300)),
         ),
         (
             "columns ok".to_owned(),
-            format!("create table t (a int{})", ",a int".repeat(13_000)),
+            format!("create table t (a int{})", ",a int".repeat(4_600)),
         ),
         (
             "ands ok".to_owned(),
-            format!("select 1 where a=1{}", " and a=1".repeat(10_000)),
+            format!("select 1 where a=1{}", " and a=1".repeat(3_400)),
         ),
         (
             "funcs ok".to_owned(),
-            format!("select f(){}", ",f()".repeat(10_000)),
+            format!("select f(){}", ",f()".repeat(3_400)),
         ),
         (
             "subselects ok".to_owned(),
-            format!("select 1{}", ",(select 1)".repeat(8_000)),
+            format!("select 1{}", ",(select 1)".repeat(2_700)),
         ),
         (
             "ctes ok".to_owned(),
             format!(
                 "with {}z as (select 1) select from z{}",
-                (0..2800)
+                (0..900)
                     .map(|n| format!("c{n} as (select 1),"))
                     .collect::<String>(),
-                ",t".repeat(9_900)
+                ",t".repeat(3_000)
             ),
         ),
         (

@@ -149,9 +149,9 @@ fn what_applications_send_is_served() {
         ),
         format!("select {}1{}", "(select ".repeat(150), ")".repeat(150)),
         format!("select {}1{}", "(".repeat(200), ")".repeat(200)),
-        format!("select case {} end", "when a = 1 then b + 1 ".repeat(2000)),
-        format!("select 1 where {} false", "(a = 1 and b = 2) or ".repeat(3000)),
-        format!("update t set a = case {} end", "when id = 1 then 2 ".repeat(3000)),
+        format!("select case {} end", "when a = 1 then b + 1 ".repeat(1500)),
+        format!("select 1 where {} false", "(a = 1 and b = 2) or ".repeat(1200)),
+        format!("update t set a = case {} end", "when id = 1 then 2 ".repeat(2000)),
     ] {
         let kind = one(&text).kind;
         assert!(
@@ -160,8 +160,8 @@ fn what_applications_send_is_served() {
             start(&text)
         );
     }
-    let script = "insert into t select a from b join c using (d) where e = 1 + 1;".repeat(900);
-    assert_eq!(super::all(&script).len(), 900);
+    let script = "insert into t select a from b join c using (d) where e = 1 + 1;".repeat(700);
+    assert_eq!(super::all(&script).len(), 700);
 }
 
 #[test]
