@@ -212,7 +212,9 @@ roles:
     # The PostgreSQL role taken on in the database. The login role of the Backend must be a member of it.
     database_role: app
     search_path: shop
-    statements: [select, insert, update, delete, transaction]
+    # set and show reach only settings that are harmless: time zone, date style, time-outs and the like. Many drivers
+    # begin with one.
+    statements: [select, insert, update, delete, transaction, set, show]
     schemas: [shop]
     # Names and types of tables, which psql's \\d and many drivers ask for. Leave it out to hide them.
     catalog: read

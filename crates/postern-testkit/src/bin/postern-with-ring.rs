@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use clap::Parser;
 use postern_testkit::{Options, PoolMode, Ring, Storage};
+use postern_types::Stage;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
@@ -29,6 +30,9 @@ struct Arguments {
     /// Keep the streams on disk instead of in memory.
     #[arg(long)]
     file_storage: bool,
+    /// Connections of the Backend to the database; default: as `postern init` has it.
+    #[arg(long, value_name = "N")]
+    pool_size: Option<u32>,
     #[arg(last = true, required = true)]
     command: Vec<String>,
 }
@@ -57,6 +61,11 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         } else {
             Storage::Memory
         },
+        config: arguments
+            .pool_size
+            .map(|size| (Stage::Backend, format!("[database]\npool_size = {size}")))
+            .into_iter()
+            .collect(),
         ..Options::default()
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
