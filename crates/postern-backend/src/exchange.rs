@@ -1,5 +1,6 @@
 //! Runs one exchange: plans it, sends it, and turns what PostgreSQL answers into parts.
 
+use crate::definitions::{note_changes, tells_of_change};
 use crate::inbox::Run;
 use crate::plan::{self, Context, Judged};
 use crate::pool::{ADOPT_TIMEOUT, put_on};
@@ -11,7 +12,7 @@ use postern_inspect::{SKIPPING, advance, is_complete, settle};
 use postern_types::ring::{Deallocate, DirtyBody, Effects, Verdict};
 use postern_types::{AnswerState, Refusal, SqlState};
 use postern_wire::{
-    BackendMessage, Frame, FrontendMessage, Limits, TransactionStatus, backend_frame, decode_backend,
+    BackendMessage, FrontendMessage, Limits, TransactionStatus, backend_frame, decode_backend,
     frontend_messages,
 };
 use std::collections::VecDeque;
@@ -414,7 +415,7 @@ fn take_message(session: &mut Session, answer: &mut Answer) -> Result<bool, Lost
             }
             _ => return Err(broken_protocol()),
         },
-        b'E' if tells_of_changed_definitions(&frame) => session.shared.definitions_changed(),
+        b'E' if tells_of_change(&frame) => session.shared.definitions_changed(),
         _ => {}
     }
     let fate = answer.replies.take(frame.tag).map_err(|unexpected| {
@@ -486,30 +487,6 @@ fn send_part(session: &mut Session, answer: &mut Answer) {
     answer.part = answer.part.saturating_add(1);
 }
 
-/// Counts a change of definitions, and the end of a transaction that made one: what others prepared
-/// before that end may still be made from the old definitions.
-fn note_schema_changes(session: &mut Session, changes_now: bool) {
-    let in_transaction = session
-        .server
-        .as_ref()
-        .is_some_and(|s| s.status != TransactionStatus::Idle);
-    if changes_now || (session.changes_schema && !in_transaction) {
-        session.shared.definitions_changed();
-    }
-    session.changes_schema = in_transaction && (changes_now || session.changes_schema);
-}
-
-/// PostgreSQL found that a prepared statement is older than a change of its result type: made past this
-/// Backend, or inside a function.
-fn tells_of_changed_definitions(frame: &Frame<'_>) -> bool {
-    match decode_backend(frame) {
-        Ok(BackendMessage::ErrorResponse(fields)) => {
-            fields.get(b'C') == Some("0A000") && fields.get(b'R') == Some("RevalidateCachedQuery")
-        }
-        _ => false,
-    }
-}
-
 /// The statement is DISCARD ALL (the only one that makes session state and drops every statement).
 fn discards_all(verdict: &Verdict) -> bool {
     let Verdict::Allow(effects) = verdict else {
@@ -532,7 +509,7 @@ fn conclude(session: &mut Session, answer: &mut Answer, verdicts: &[Verdict]) {
             .iter()
             .filter_map(|v| if let Verdict::Allow(e) = v { Some(e) } else { None })
     };
-    note_schema_changes(session, allowed().any(|e| e.changes_schema));
+    note_changes(session, allowed().any(|e| e.changes_schema));
     if !answer.replies.has_failed() && allowed().any(|e| e.resets_settings) {
         // It was the last statement of the exchange (the Query Validator sees to that).
         session.reapply = true;

@@ -10,6 +10,7 @@
 
 pub mod config;
 mod connect;
+mod definitions;
 mod ended;
 mod exchange;
 mod inbox;
