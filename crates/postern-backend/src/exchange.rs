@@ -51,6 +51,9 @@ struct Answer {
     payload: Vec<u8>,
     /// Counts changes of definitions; its value when the exchange was planned.
     schema_epoch: u64,
+    /// Something in `payload` came from PostgreSQL. What the Backend says by itself waits for that, rather
+    /// than going ahead as a part of its own.
+    from_database: bool,
     /// PostgreSQL has ended the session.
     ended: bool,
 }
@@ -93,6 +96,7 @@ pub(crate) async fn run(session: &mut Session, run: Run) -> Result<(), Lost> {
         part: 0,
         payload: Vec::new(),
         schema_epoch: 0,
+        from_database: false,
         ended: false,
     };
     settle(&mut answer.state, &answer.run.steps);
@@ -283,7 +287,7 @@ async fn drive(session: &mut Session, answer: &mut Answer) -> Result<(), Lost> {
             return if answer.ended { Err(ended()) } else { Ok(()) };
         }
         feed_copy(session, answer)?;
-        let quiet = session.inbox.pending.is_clear();
+        let quiet = session.inbox.pending.is_clear() && answer.from_database;
         if !answer.payload.is_empty() && (quiet || answer.payload.len() >= session.shared.part_bytes) {
             send_part(session, answer);
         }
@@ -434,6 +438,7 @@ fn take_message(session: &mut Session, answer: &mut Answer) -> Result<bool, Lost
                 }
             }
             answer.payload.extend_from_slice(frame.raw);
+            answer.from_database = true;
         }
         Fate::Drop => {}
         Fate::Replace(refusal) => {
@@ -473,6 +478,7 @@ fn apply_changes(session: &mut Session, answer: &mut Answer) {
 /// Sends what has been gathered as one part.
 fn send_part(session: &mut Session, answer: &mut Answer) {
     let payload = std::mem::take(&mut answer.payload);
+    answer.from_database = false;
     let state = std::mem::replace(&mut answer.part_state, answer.state.clone());
     if payload.is_empty() && answer.part > 0 {
         return;

@@ -3,6 +3,7 @@
 use async_nats::{Client, Subject};
 use bytes::Bytes;
 use futures_util::FutureExt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::task::unconstrained;
 
 /// A message that was delivered and waits for its acknowledgement. Dropped without one it is delivered
@@ -11,7 +12,59 @@ pub struct Delivery {
     /// What it carries.
     pub payload: Bytes,
     pub(crate) reply: Subject,
-    pub(crate) client: Client,
+    pub(crate) acks: Arc<Acks>,
+}
+
+/// The way acknowledgements of one inlet go.
+///
+/// The newest one is held back until the next is given, or until the inlet has been idle for a moment: a
+/// server whose stream runs empty removes the file that it keeps messages in and makes a new one for the
+/// next message, which costs it more than the message itself. An acknowledgement that is held when the process
+/// dies means that one message comes once more.
+pub(crate) struct Acks {
+    client: Client,
+    held: Mutex<Option<Subject>>,
+}
+
+impl Acks {
+    pub(crate) fn new(client: Client) -> Self {
+        Acks {
+            client,
+            held: Mutex::new(None),
+        }
+    }
+
+    /// Whether an acknowledgement is held back.
+    pub(crate) fn is_holding(&self) -> bool {
+        self.held().is_some()
+    }
+
+    /// Sends the one that is held back.
+    pub(crate) fn release(&self) {
+        let held = self.held().take();
+        if let Some(reply) = held {
+            self.send(reply);
+        }
+    }
+
+    fn give(&self, reply: Subject) {
+        let before = self.held().replace(reply);
+        if let Some(before) = before {
+            self.send(before);
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Subject>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send(&self, reply: Subject) {
+        // Unconstrained, because a spent scheduling budget would look like a full queue.
+        let sent = unconstrained(self.client.publish(reply, Bytes::from_static(b"+ACK"))).now_or_never();
+        if sent.is_none() {
+            tracing::debug!("an acknowledgement was dropped, its message will come again");
+        }
+    }
 }
 
 /// Tells one message of a stream from all others, also after the stream was made anew.
@@ -25,15 +78,7 @@ impl Delivery {
     /// Tells the server that the message is done with. Neither waits nor fails: an acknowledgement that is
     /// lost means that the message comes once more, which every receiver must bear anyway.
     pub fn ack(&self) {
-        // Unconstrained, because a spent scheduling budget would look like a full queue.
-        let sent = unconstrained(
-            self.client
-                .publish(self.reply.clone(), Bytes::from_static(b"+ACK")),
-        )
-        .now_or_never();
-        if sent.is_none() {
-            tracing::debug!("an acknowledgement was dropped, its message will come again");
-        }
+        self.acks.give(self.reply.clone());
     }
 
     pub(crate) fn id(&self) -> Option<MessageId> {

@@ -5,11 +5,12 @@
 
 use crate::config::InletConfig;
 use crate::connection::{ConnectError, Connection, jittered};
-use crate::delivery::Delivery;
+use crate::delivery::{Acks, Delivery};
 use crate::{DRAIN_BYTES, name};
 use async_nats::{Message, Subscriber};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::unconstrained;
 use tokio::time::Instant;
@@ -28,6 +29,8 @@ const SILENCE: Duration = Duration::from_millis(1000);
 /// about to be provisioned again should be found soon.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+/// After this time without a message the last acknowledgement is held back no longer.
+const IDLE: Duration = Duration::from_millis(100);
 /// How long [`Inlet::flush`] may take.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -41,6 +44,7 @@ pub struct Inlet {
     reply_prefix: String,
     pull: Option<Pull>,
     pulls_made: u64,
+    acks: Arc<Acks>,
     /// A message that did not fit into the set drained last.
     held: Option<Message>,
     /// Last sign of life of the current pull.
@@ -78,6 +82,7 @@ impl Inlet {
             .await
             .map_err(|_| ConnectError::Stopped)?;
         Ok(Inlet {
+            acks: Arc::new(Acks::new(connection.client.clone())),
             connection,
             messages,
             pull_subject,
@@ -127,6 +132,7 @@ impl Inlet {
     /// Waits, but not for long, until the acknowledgements given so far are with the server. Called before
     /// a stage ends, it spares the next run messages that were done with.
     pub async fn flush(&self) {
+        self.acks.release();
         if self.connection.now().up {
             let _ = tokio::time::timeout(FLUSH_TIMEOUT, self.connection.client.flush()).await;
         }
@@ -134,7 +140,9 @@ impl Inlet {
 
     /// Waits for one message.
     async fn wait(&mut self) -> Message {
+        let idle_since = Instant::now();
         loop {
+            let holding = self.acks.is_holding();
             self.ensure_pull();
             let up = self.connection.now().up;
             let alarm = match self.paused_until {
@@ -153,6 +161,7 @@ impl Inlet {
                     None => std::future::pending().await,
                 },
                 _ = self.connection.standing.changed() => {}
+                () = tokio::time::sleep_until(idle_since + IDLE), if holding => self.acks.release(),
                 () = tokio::time::sleep_until(alarm), if up => {
                     if self.paused_until.take().is_none() {
                         tracing::debug!("no word of the pull, asking again");
@@ -256,7 +265,7 @@ impl Inlet {
         Some(Delivery {
             payload: message.payload,
             reply,
-            client: self.connection.client.clone(),
+            acks: Arc::clone(&self.acks),
         })
     }
 }

@@ -115,7 +115,7 @@ tls = {tls}
 
 # transaction: a connection serves a session for one transaction; session: for its whole life.
 pool_mode = \"transaction\"
-pool_size = 20
+pool_size = 40
 statement_timeout_ms = 60000
 idle_in_transaction_timeout_ms = 60000
 connect_timeout_ms = 5000",

@@ -55,12 +55,15 @@ pub struct Counts {
     pub answered_wrongly: AtomicU64,
 }
 
+/// What one client was told: about each transfer, and how often each SQLSTATE.
+type Memory = (BTreeMap<i64, Told>, BTreeMap<String, u64>);
+
 /// Clients at work.
 pub struct Bank {
     stop: Arc<AtomicBool>,
     /// Counts so far.
     pub counts: Arc<Counts>,
-    clients: Vec<tokio::task::JoinHandle<(BTreeMap<i64, Told>, BTreeMap<String, u64>)>>,
+    clients: Vec<tokio::task::JoinHandle<Memory>>,
 }
 
 impl Bank {
@@ -179,12 +182,7 @@ async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
     Ok(client)
 }
 
-async fn work(
-    url: String,
-    client: i32,
-    stop: Arc<AtomicBool>,
-    counts: Arc<Counts>,
-) -> (BTreeMap<i64, Told>, BTreeMap<String, u64>) {
+async fn work(url: String, client: i32, stop: Arc<AtomicBool>, counts: Arc<Counts>) -> Memory {
     let mut told = BTreeMap::new();
     let mut codes = BTreeMap::new();
     let mut number = 0i64;

@@ -2,6 +2,14 @@
 //! round a gate). Each is judged by its effect: what is in the database afterwards, that the other
 //! session feels nothing, and that the client gets a true SQLSTATE.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking; helpers of tests are not seen as tests by the lints"
+)]
+
 use postern_e2e::raw::{Raw, first_error, tags};
 use postern_testkit::{Options, Part, Ring, Stage};
 use postern_wire::{

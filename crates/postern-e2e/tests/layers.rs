@@ -1,6 +1,14 @@
 //! What each binary links is evidence: a Frontend that contains no SQL parser and no database client can't
 //! be turned into one. These tests read the dependency closure of every stage's binary from Cargo.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking; helpers of tests are not seen as tests by the lints"
+)]
+
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 use std::collections::{BTreeMap, BTreeSet};
 

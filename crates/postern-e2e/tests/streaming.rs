@@ -1,6 +1,14 @@
 //! A gigabyte each way through the ring, with every stage under 64 MiB resident, and a client that does
 //! not read, which must cost bounded memory and disturb nobody.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking; helpers of tests are not seen as tests by the lints"
+)]
+
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt, pin_mut};
 use postern_e2e::raw::Raw;

@@ -50,6 +50,8 @@ async fn all_that_is_ready_comes_at_once_and_only_acknowledged_messages_go() {
         assert_eq!(again.len(), 1);
         assert_eq!(&again[0].payload[..], b"77");
         again[0].ack();
+        // The newest acknowledgement is held back until the inlet is idle or told to flush.
+        inlet.flush().await;
         soon("an empty stream", async {
             while server.state().await.messages != 0 {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
