@@ -16,8 +16,9 @@ use std::time::Duration;
 
 /// Messages drained at once.
 const DRAIN_MESSAGES: usize = 256;
-/// Drained sets whose outputs may be unconfirmed at the same time.
-const MAX_SETS: usize = 64;
+/// Drained sets whose outputs may be unconfirmed at the same time. What arrives meanwhile becomes one set: under
+/// load that costs no time and saves the next hop most of its work.
+const MAX_SETS: usize = 2;
 /// Bytes of outputs that may be unconfirmed at the same time; one set more may go above it.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 /// How long the relay goes on for what is on its way when it is asked to stop.

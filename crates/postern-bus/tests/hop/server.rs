@@ -90,15 +90,23 @@ impl Server {
         }
     }
 
-    /// Sends a signal by name, such as `STOP`.
+    /// Sends a signal by name, such as `STOP`; returns from `STOP` when the process has stopped.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.as_ref().unwrap().id().to_string();
+        let stat = format!("/proc/{pid}/stat");
         let status = Command::new("kill")
             .arg(format!("-{name}"))
             .arg(pid)
             .status()
             .unwrap();
         assert!(status.success());
+        let stopped = || {
+            let stat = std::fs::read_to_string(&stat).unwrap();
+            stat.rsplit(')').next().unwrap().trim_start().starts_with('T')
+        };
+        while name == "STOP" && !stopped() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
     }
 
     pub(crate) fn url(&self) -> String {
