@@ -1,7 +1,7 @@
 //! How long to measure what.
 
 /// The default of PgBouncer and of the Backend.
-const POOL_SIZE: u32 = 20;
+const POOL_SIZE: u32 = 40;
 
 /// Lengths and numbers of rounds, and sizes.
 #[derive(Clone, Debug)]
