@@ -1,7 +1,7 @@
 //! How fast answers are checked, on one core: `cargo run --release -p postern-inspect --example throughput`.
 
 use postern_inspect::{AnswerState, Contract, Expect, StatementShape, check_part};
-use postern_types::{CopyDirection, ErrorDetail};
+use postern_types::{CopyDirection, ErrorDetail, OverCap};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,9 @@ fn measure(name: &str, shape: StatementShape, start: &[u8], tag: u8, body: &[u8]
         max_bytes: None,
         error_detail: ErrorDetail::CodeOnly,
         notifications: false,
+        roles: Vec::new(),
+        over: OverCap::Refuse,
+        statements: Vec::new(),
     };
     let mut out = Vec::new();
     let begun = check_part(&contract, &AnswerState::default(), start, &mut out);

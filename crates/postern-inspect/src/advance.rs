@@ -17,6 +17,8 @@ pub const SKIPPING: AnswerState = AnswerState {
     rows: 0,
     step_rows: 0,
     bytes: 0,
+    step_bytes: 0,
+    description: Vec::new(),
 };
 
 /// Longest command tag in bytes; PostgreSQL's own buffer has 64 with the terminator.
@@ -63,9 +65,12 @@ pub fn settle(state: &mut AnswerState, steps: &[Expect]) {
     }
     while state.phase == Phase::Start {
         match steps.get(index(state.step)) {
-            Some(Expect::Flush) => state.step = state.step.saturating_add(1),
+            Some(Expect::Flush | Expect::Columns) => state.step = state.step.saturating_add(1),
             Some(_) => return,
-            None => state.phase = Phase::Done,
+            None => {
+                state.phase = Phase::Done;
+                state.description = Vec::new();
+            }
         }
     }
 }
@@ -78,8 +83,9 @@ fn skip_to_sync(state: &mut AnswerState, steps: &[Expect]) {
             state.step = at;
             state.statement = 0;
             state.phase = Phase::Failed;
-            state.columns = 0;
+            forget_columns(state);
             state.step_rows = 0;
+            state.step_bytes = 0;
         }
         None => *state = SKIPPING,
     }
@@ -117,7 +123,12 @@ pub fn advance(
         _ => {}
     }
     let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX).saturating_add(5);
-    let input = Input { tag, bytes, message };
+    let input = Input {
+        tag,
+        bytes,
+        body,
+        message,
+    };
     take(state, steps, &input)?;
     settle(state, steps);
     Ok(match state.phase {
@@ -133,6 +144,7 @@ struct Input<'a> {
     tag: u8,
     /// Of the whole message.
     bytes: u64,
+    body: &'a [u8],
     message: M<'a>,
 }
 
@@ -167,7 +179,7 @@ fn take(state: &mut AnswerState, steps: &[Expect], input: &Input<'_>) -> Result<
     let step = step.ok_or(Violation::AfterEnd { tag: input.tag })?;
     let start = state.phase == Phase::Start;
     match (step, &input.message) {
-        (Expect::Query(statements), _) => in_query(state, statements, input),
+        (Expect::Query(statements), _) => in_query(state, steps, statements, input),
         (
             Expect::Execute {
                 shape,
@@ -177,7 +189,11 @@ fn take(state: &mut AnswerState, steps: &[Expect], input: &Input<'_>) -> Result<
             _,
         ) => in_execute(state, *shape, *max_rows, *described, input),
         (Expect::DescribeStatement, _) => in_describe(state, Phase::ParametersDescribed, input),
-        (Expect::DescribePortal, _) => in_describe(state, Phase::Start, input),
+        (Expect::DescribePortal | Expect::HiddenDescribe, _) => {
+            in_describe(state, Phase::Start, input)?;
+            keep_description(state, steps, input);
+            Ok(())
+        }
         (Expect::Parse, M::ParseComplete)
         | (Expect::Bind, M::BindComplete)
         | (Expect::Close, M::CloseComplete)
@@ -190,10 +206,16 @@ fn take(state: &mut AnswerState, steps: &[Expect], input: &Input<'_>) -> Result<
             next_step(state);
             Ok(())
         }
-        // `settle` never stops at a Flush.
-        (Expect::Parse | Expect::Bind | Expect::Close | Expect::Flush | Expect::Sync, _) => {
-            Err(input.out_of_turn(state))
-        }
+        // `settle` never stops at a Flush, and never at Columns.
+        (
+            Expect::Columns
+            | Expect::Parse
+            | Expect::Bind
+            | Expect::Close
+            | Expect::Flush
+            | Expect::Sync,
+            _,
+        ) => Err(input.out_of_turn(state)),
     }
 }
 
@@ -209,8 +231,23 @@ fn in_describe(state: &mut AnswerState, ready: Phase, input: &Input<'_>) -> Resu
         _ => return Err(input.out_of_turn(state)),
     };
     next_step(state);
+    // That of a statement does not tell the formats of the rows, so it never counts as their description.
+    forget_columns(state);
     state.columns = columns;
     Ok(())
+}
+
+/// Keeps a RowDescription for the rows to come, where the steps ask for it.
+fn keep_description(state: &mut AnswerState, steps: &[Expect], input: &Input<'_>) {
+    if steps.first() == Some(&Expect::Columns) && matches!(input.message, M::RowDescription(_)) {
+        state.description.clear();
+        state.description.extend_from_slice(input.body);
+    }
+}
+
+fn forget_columns(state: &mut AnswerState) {
+    state.columns = 0;
+    state.description.clear();
 }
 
 /// Execute: rows without a description, then CommandComplete, PortalSuspended or EmptyQueryResponse.
@@ -225,6 +262,7 @@ fn in_execute(
         (M::DataRow(row), Phase::Start | Phase::Rows) if shape.rows => {
             if !described && state.phase == Phase::Start {
                 // Nobody has told the number of columns; the first row does.
+                forget_columns(state);
                 state.columns = row.len();
             }
             take_row(state, row, input)?;
@@ -252,6 +290,7 @@ fn in_execute(
 /// A simple Query: its statements one after the other, then ReadyForQuery.
 fn in_query(
     state: &mut AnswerState,
+    steps: &[Expect],
     statements: &[StatementShape],
     input: &Input<'_>,
 ) -> Result<(), Violation> {
@@ -265,13 +304,15 @@ fn in_query(
         (M::RowDescription(description), Phase::Start) if shape.rows => {
             state.columns = description.len();
             state.phase = Phase::Rows;
+            keep_description(state, steps, input);
         }
         (M::DataRow(row), Phase::Rows) => take_row(state, row, input)?,
         (M::CommandComplete { .. }, phase) if may_complete(phase, shape) => {
             state.statement = state.statement.saturating_add(1);
             state.phase = Phase::Start;
-            state.columns = 0;
+            forget_columns(state);
             state.step_rows = 0;
+            state.step_bytes = 0;
         }
         _ => in_copy(state, shape, input)?,
     }
@@ -344,8 +385,9 @@ fn fail(state: &mut AnswerState, steps: &[Expect], fields: &Fields<'_>) -> Resul
         let (tag, step) = (backend_tag::ERROR_RESPONSE, state.step);
         return Err(Violation::OutOfTurn { tag, step });
     }
-    state.columns = 0;
+    forget_columns(state);
     state.step_rows = 0;
+    state.step_bytes = 0;
     state.phase = match steps.get(index(state.step)) {
         Some(Expect::Query(_) | Expect::Sync) => Phase::Failed,
         _ => Phase::Skipping,
@@ -365,7 +407,6 @@ fn take_row(state: &mut AnswerState, row: &DataRow<'_>, input: &Input<'_>) -> Re
             found: row.len(),
         });
     }
-    state.step_rows = state.step_rows.saturating_add(1);
     count_row(state, input);
     Ok(())
 }
@@ -374,14 +415,16 @@ fn take_row(state: &mut AnswerState, row: &DataRow<'_>, input: &Input<'_>) -> Re
 /// header line or a binary trailer), so both count as a row.
 fn count_row(state: &mut AnswerState, input: &Input<'_>) {
     state.rows = state.rows.saturating_add(1);
+    state.step_rows = state.step_rows.saturating_add(1);
     state.bytes = state.bytes.saturating_add(input.bytes);
+    state.step_bytes = state.step_bytes.saturating_add(input.bytes);
 }
 
 /// A described portal may be executed again, so its number of columns stays.
 fn end_execute(state: &mut AnswerState, described: bool) {
     next_step(state);
     if !described {
-        state.columns = 0;
+        forget_columns(state);
     }
 }
 
@@ -390,6 +433,7 @@ fn next_step(state: &mut AnswerState) {
     state.statement = 0;
     state.phase = Phase::Start;
     state.step_rows = 0;
+    state.step_bytes = 0;
 }
 
 /// A step number as an index; one that does not fit is past the end of every list.

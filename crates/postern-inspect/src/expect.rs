@@ -23,6 +23,8 @@ pub struct Expectations {
     steps: Vec<Expect>,
     /// Portal of the last Describe, as long as it can't have become another portal.
     described: Option<String>,
+    /// See [`Expectations::by_columns`].
+    by_columns: bool,
     ended: bool,
 }
 
@@ -30,6 +32,17 @@ impl Expectations {
     /// No messages yet.
     pub fn new() -> Self {
         Expectations::default()
+    }
+
+    /// No messages yet, of an exchange whose answer is judged by its columns: the steps begin with
+    /// [`Expect::Columns`], and an [`Expect::HiddenDescribe`] comes before every Execute that may return rows
+    /// nobody has described.
+    pub fn by_columns() -> Self {
+        Expectations {
+            steps: vec![Expect::Columns],
+            by_columns: true,
+            ..Expectations::default()
+        }
     }
 
     /// Adds one message. `shapes` are those of its statements: all statements of a Query in order, or the one
@@ -69,12 +82,17 @@ impl Expectations {
                 Expect::DescribePortal
             }
             FrontendMessage::Execute { portal, max_rows } => {
-                let described = self.described.as_deref() == Some(*portal);
+                let shape = shapes.first().copied().unwrap_or_default();
+                let mut described = self.described.as_deref() == Some(*portal);
+                if !described && self.by_columns && shape.rows {
+                    self.steps.push(Expect::HiddenDescribe);
+                    self.described = Some((*portal).to_owned());
+                    described = true;
+                }
                 // The rows of another portal in between have a number of columns of their own.
                 if !described {
                     self.described = None;
                 }
-                let shape = shapes.first().copied().unwrap_or_default();
                 Expect::Execute {
                     shape,
                     max_rows: *max_rows,
@@ -120,6 +138,34 @@ impl Expectations {
         } else {
             Err(NotAnExchange::Unfinished)
         }
+    }
+
+    /// Whether `steps` are those of `messages`, as far as the messages tell: what their statements may answer
+    /// with is taken from `steps`. Gives for each message whether a hidden Describe comes before it.
+    ///
+    /// The Backend asks this before it runs anything, so that a Query Validator can't have the rows of one portal
+    /// taken for those of another that was described.
+    pub fn retrace(messages: &[FrontendMessage<'_>], steps: &[Expect]) -> Option<Vec<bool>> {
+        let mut again = match steps.first() {
+            Some(Expect::Columns) => Expectations::by_columns(),
+            _ => Expectations::new(),
+        };
+        let mut rest = steps
+            .iter()
+            .filter(|step| !matches!(step, Expect::Columns | Expect::HiddenDescribe));
+        let mut hidden = Vec::with_capacity(messages.len());
+        for message in messages {
+            let before = again.steps.len();
+            let step = rest.next()?;
+            let pushed = match step {
+                Expect::Query(shapes) => again.push(message, shapes),
+                Expect::Execute { shape, .. } => again.push(message, std::slice::from_ref(shape)),
+                _ => again.push(message, &[]),
+            };
+            pushed.ok()?;
+            hidden.push(again.steps.get(before) == Some(&Expect::HiddenDescribe));
+        }
+        (again.steps == steps).then_some(hidden)
     }
 
     fn forget(&mut self, portal: &str) {

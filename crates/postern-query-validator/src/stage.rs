@@ -11,7 +11,7 @@ use postern_envelope::{Batch, Header, Opened, SealError, batch};
 use postern_ledger::{Details, Event, Level, Outcome, Record};
 use postern_policy::{Policy, Rights};
 use postern_types::ring::{Clean, CleanBody, Definition, Request, RequestBody, SignIn, SignInAnswer};
-use postern_types::{Contract, Refusal, SessionId, Slot, SqlState, Ticket, body};
+use postern_types::{Contract, OverCap, Refusal, SessionId, Slot, SqlState, Ticket, body};
 use postern_wire::{FrontendMessage, frontend_messages};
 use std::collections::BTreeMap;
 
@@ -490,5 +490,8 @@ fn contract(ticket: &Ticket, rights: &Rights<'_>, decision: &Decision) -> Contra
         max_bytes: limits.max_bytes,
         error_detail: rights.error_detail(),
         notifications: rights.may_listen(),
+        roles: ticket.roles.clone(),
+        over: OverCap::default(),
+        statements: Vec::new(),
     }
 }

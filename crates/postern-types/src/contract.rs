@@ -1,6 +1,7 @@
 //! The response contract: what the Query Validator tells the Response Validator to expect of one exchange,
 //! and the state of an answer between two of its parts.
 
+use crate::Mask;
 use serde::{Deserialize, Serialize};
 
 /// What one exchange asked for and may bring back. Sealed by the Query Validator to the Response
@@ -22,10 +23,121 @@ pub struct Contract {
     pub error_detail: ErrorDetail,
     /// NotificationResponse may arrive outside an exchange.
     pub notifications: bool,
+    /// Roles of the user, by the names the policy has for them.
+    pub roles: Vec<String>,
+    /// What becomes of rows over `max_rows` or `max_bytes`.
+    pub over: OverCap,
+    /// What may be in the answers: one for each statement of a simple Query, or one for each Execute of the
+    /// exchange, in order. Where the list is too short, [`StatementRules::default`] holds.
+    pub statements: Vec<StatementRules>,
 }
 
-/// How much of an ErrorResponse or NoticeResponse reaches the client.
+/// What becomes of rows over a cap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OverCap {
+    /// They are left out, and the client gets a warning. The answer stays legal.
+    Truncate,
+    /// The answer is stopped.
+    #[default]
+    Refuse,
+}
+
+/// What the answer to one statement may contain.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatementRules {
+    /// What is known of its columns.
+    pub columns: ColumnRules,
+    /// How its COPY TO STDOUT is written; `None` when it is no COPY, or that is not known.
+    pub copy: Option<CopyRules>,
+    /// Most rows of this statement; `None` is no limit of its own. `Contract::over` says what happens.
+    pub max_rows: Option<u64>,
+    /// Most bytes of rows of this statement, as `max_rows`.
+    pub max_bytes: Option<u64>,
+}
+
+/// What is known of the columns of an answer, by position.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ColumnRules {
+    /// Nothing. A computed column may be made of anything.
+    #[default]
+    Unknown,
+    /// Computed columns are made of nothing that any rule is about.
+    Plain,
+    /// Each column, in order. An answer with another number of columns is refused.
+    Listed(Vec<ColumnRule>),
+}
+
+/// What is known of one column of an answer, and what is to be done with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnRule {
+    /// How its values are masked. A column that is made of masked ones has [`Mask::Null`].
+    pub mask: Option<Mask>,
+    /// Its values must be the tenant of the contract.
+    pub tenant: bool,
+    /// The column of a table that it shows unchanged.
+    pub origin: Option<ColumnId>,
+    /// OID of its type; 0 is unknown. Used where the protocol does not tell, in COPY.
+    pub type_oid: u32,
+}
+
+/// A column of a table or view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ColumnId {
+    /// OID of the table or view.
+    pub relation: u32,
+    /// Attribute number in it.
+    pub attribute: i16,
+}
+
+/// How a COPY TO STDOUT is written (manual, "COPY").
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyRules {
+    /// FORMAT.
+    pub format: CopyKind,
+    /// DELIMITER.
+    pub delimiter: u8,
+    /// QUOTE of CSV.
+    pub quote: u8,
+    /// ESCAPE of CSV.
+    pub escape: u8,
+    /// What stands for NULL.
+    pub null: String,
+    /// The first line has the names of the columns.
+    pub header: bool,
+}
+
+/// FORMAT of a COPY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CopyKind {
+    /// Lines with backslash escapes.
+    Text,
+    /// CSV.
+    Csv,
+    /// Binary tuples.
+    Binary,
+}
+
+impl CopyRules {
+    /// What COPY does without options in this format.
+    pub fn new(format: CopyKind) -> CopyRules {
+        let (delimiter, null) = match format {
+            CopyKind::Csv => (b',', ""),
+            CopyKind::Text | CopyKind::Binary => (b'\t', "\\N"),
+        };
+        CopyRules {
+            format,
+            delimiter,
+            quote: b'"',
+            escape: b'"',
+            null: null.to_owned(),
+            header: false,
+        }
+    }
+}
+
+/// How much of an ErrorResponse or NoticeResponse reaches the client, from most to least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ErrorDetail {
     /// Every field, as PostgreSQL sent it.
@@ -57,6 +169,12 @@ pub struct StatementShape {
 /// One step of an exchange, as seen from its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Expect {
+    /// Not a step of the answer: the first entry of the list where rules go by columns. The state then keeps
+    /// the description of the columns while their rows come.
+    Columns,
+    /// A Describe that the Backend asks on its own before the Execute that follows, so that the columns of
+    /// its rows are known. Its answer ends at the Response Validator.
+    HiddenDescribe,
     /// A simple Query of these statements; empty is an empty query. Ends in ReadyForQuery.
     Query(Vec<StatementShape>),
     /// Parse.
@@ -125,10 +243,16 @@ pub struct AnswerState {
     pub columns: u16,
     /// Rows so far in the whole answer.
     pub rows: u64,
-    /// Rows so far in the current Execute, to check its row limit.
+    /// Rows so far in the current statement: an Execute, to check its row limit, or one of a simple Query.
     pub step_rows: u64,
     /// Bytes of DataRow and CopyData so far in the whole answer.
     pub bytes: u64,
+    /// Bytes of DataRow and CopyData so far in the current statement.
+    pub step_bytes: u64,
+    /// Body of the RowDescription that holds for the rows to come. Empty when there is none, and always when the
+    /// steps do not begin with [`Expect::Columns`].
+    #[serde(with = "serde_bytes")]
+    pub description: Vec<u8>,
 }
 
 /// Digest of an [`AnswerState`] as the Response Validator tells it to the Frontend (its postcard encoding,

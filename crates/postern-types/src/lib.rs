@@ -8,16 +8,19 @@ pub mod body;
 mod contract;
 mod id;
 mod link;
+mod mask;
 mod refusal;
 mod resequence;
 pub mod ring;
 mod ticket;
 
 pub use contract::{
-    AnswerState, Contract, CopyDirection, ErrorDetail, Expect, Phase, StateDigest, StatementShape,
+    AnswerState, ColumnId, ColumnRule, ColumnRules, Contract, CopyDirection, CopyKind, CopyRules, ErrorDetail,
+    Expect, OverCap, Phase, StateDigest, StatementRules, StatementShape,
 };
 pub use id::{InstanceId, InvalidSlot, SessionId, Slot};
 pub use link::{Link, Stage};
+pub use mask::{Mask, NoSuchMask, Rounding};
 pub use refusal::{Refusal, SqlState};
 pub use resequence::{Arrival, Resequencer};
 pub use ticket::Ticket;

@@ -156,13 +156,13 @@ impl Author<'_> {
                 self.put(Plain(b't'))?;
                 self.describe()
             }
-            Expect::DescribePortal => self.describe(),
+            Expect::DescribePortal | Expect::HiddenDescribe => self.describe(),
             Expect::Execute {
                 shape,
                 max_rows,
                 described,
             } => self.execute(*shape, *max_rows, *described),
-            Expect::Flush => Ok(()),
+            Expect::Flush | Expect::Columns => Ok(()),
             Expect::Sync => self.put(Plain(b'Z')),
         }
     }
@@ -304,6 +304,8 @@ proptest! {
             rows: state.3[0],
             step_rows: state.3[1],
             bytes: state.3[2],
+            step_bytes: state.3[2],
+            description: Vec::new(),
         };
         let contract = contract(steps);
         let mut out = Vec::new();

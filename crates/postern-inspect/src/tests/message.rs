@@ -1,6 +1,6 @@
 //! The messages that the tests put answers together from.
 
-use postern_types::{Contract, CopyDirection, ErrorDetail, Expect, StatementShape};
+use postern_types::{Contract, CopyDirection, ErrorDetail, Expect, OverCap, StatementShape};
 
 /// One backend message, as far as the protocol's order is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,5 +160,8 @@ pub(super) fn contract(steps: Vec<Expect>) -> Contract {
         max_bytes: None,
         error_detail: ErrorDetail::Full,
         notifications: false,
+        roles: Vec::new(),
+        over: OverCap::Refuse,
+        statements: Vec::new(),
     }
 }

@@ -131,13 +131,13 @@ impl Reader<'_> {
                 self.expect(Plain(b't'))?;
                 self.columns_or_none()
             }
-            Expect::DescribePortal => self.columns_or_none(),
+            Expect::DescribePortal | Expect::HiddenDescribe => self.columns_or_none(),
             Expect::Execute {
                 shape,
                 max_rows,
                 described,
             } => self.execute(*shape, *max_rows, *described),
-            Expect::Flush => Ok(()),
+            Expect::Flush | Expect::Columns => Ok(()),
             Expect::Sync => self.expect(Plain(b'Z')),
         }
     }

@@ -44,6 +44,9 @@ fn an_allowed_query_runs_under_a_contract() {
             max_bytes: None,
             error_detail: ErrorDetail::Full,
             notifications: false,
+            roles: contract.roles.clone(),
+            over: Default::default(),
+            statements: Vec::new(),
         }
     );
     let record = kit.records.last().unwrap();

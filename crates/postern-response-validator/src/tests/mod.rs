@@ -15,7 +15,7 @@ use postern_inspect::{AnswerState, Contract, Expect, Phase, SKIPPING, StatementS
 use postern_ledger::{Event, Ledger, Level, Outcome};
 use postern_types::ring::{Answer, Dirty, DirtyBody, Opened, Standing};
 use postern_types::{
-    CopyDirection, ErrorDetail, InstanceId, Link, Refusal, SessionId, Slot, SqlState, Stage, body,
+    CopyDirection, ErrorDetail, InstanceId, Link, OverCap, Refusal, SessionId, Slot, SqlState, Stage, body,
 };
 use std::collections::BTreeMap;
 
@@ -100,6 +100,9 @@ fn contract(shape: StatementShape) -> Contract {
         max_bytes: None,
         error_detail: ErrorDetail::CodeAndMessage,
         notifications: false,
+        roles: Vec::new(),
+        over: OverCap::Refuse,
+        statements: Vec::new(),
     }
 }
 
