@@ -10,14 +10,17 @@
 //! The grammar is read as a server with `standard_conforming_strings = on`, `backslash_quote =
 //! safe_encoding` and `client_encoding = UTF8` reads it. Whoever runs a statement has to hold these fixed.
 
+pub mod canonical;
 mod deep;
 mod depth;
 mod effects;
 mod fold;
 mod guard;
 mod kind;
+mod normalise;
 mod position;
 mod references;
+pub mod resolve;
 mod setting;
 mod statement;
 mod tree;
@@ -27,6 +30,7 @@ mod tests;
 
 pub use guard::SqlLimits;
 pub use kind::{StatementKind, Transaction};
+pub use normalise::{Normalised, normalise};
 pub use references::{Access, FunctionUse, TableUse};
 pub use setting::{Scope, SettingChange};
 pub use statement::{Analysis, Statement};
@@ -53,7 +57,7 @@ pub struct SyntaxError {
 /// # Errors
 /// When the text is not PostgreSQL SQL, or breaks one of `limits`.
 pub fn analyse(text: &str, limits: &SqlLimits) -> Result<Analysis, SyntaxError> {
-    let guard::Checked { folded, deep } = guard::check(text, limits)?;
+    let guard::Checked { folded, deep, .. } = guard::check(text, limits)?;
     let outcome = if deep {
         let short = folded.as_ref().map_or(text, |folded| &folded.text).to_owned();
         let limits = *limits;
