@@ -6,20 +6,15 @@
 //! a text really used stays resident. One thread is kept for the life of the process, for libpg_query sets up
 //! memory for each thread it is called on.
 
-use crate::{Analysis, Failure, guard};
-use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
+use crate::{Failure, guard};
+use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 /// 10,000 levels at 6.5 KiB each; they were seen to take 1.3 KiB, see `tests/depth.rs`.
 const STACK_BYTES: usize = 64 * 1024 * 1024;
 
-type Outcome = Result<Analysis, Failure>;
-
-struct Job {
-    work: Box<dyn FnOnce() -> Outcome + Send>,
-    answer: SyncSender<Outcome>,
-}
+type Job = Box<dyn FnOnce() + Send>;
 
 static WORKER: Mutex<Option<Sender<Job>>> = Mutex::new(None);
 
@@ -27,12 +22,14 @@ static WORKER: Mutex<Option<Sender<Job>>> = Mutex::new(None);
 ///
 /// # Errors
 /// Those of `work`; and the text is refused when there can be no such thread.
-pub(crate) fn run(work: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
+pub(crate) fn run<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
     let (answer, outcome) = sync_channel(1);
-    let job = Job {
-        work: Box::new(work),
-        answer,
-    };
+    let job: Job = Box::new(move || {
+        // Nobody waits any more: nothing to do.
+        let _ = answer.send(work());
+    });
     {
         let mut worker = WORKER.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = match worker.take() {
@@ -58,8 +55,7 @@ fn start() -> Option<Sender<Job>> {
         .stack_size(STACK_BYTES)
         .spawn(move || {
             for job in jobs {
-                // Nobody waits any more: nothing to do.
-                let _ = job.answer.send((job.work)());
+                job();
             }
         })
         .ok()?;

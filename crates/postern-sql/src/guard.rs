@@ -47,6 +47,8 @@ pub(crate) struct Checked {
     pub(crate) folded: Option<Folded>,
     /// Its tree may be too deep for the stack of the caller.
     pub(crate) deep: bool,
+    /// Tokens of the text as it is; not counted, and few, where a look at the bytes settled it.
+    pub(crate) tokens: usize,
 }
 
 /// A text with at most this many bytes that could make its tree deeper is parsed on the caller's stack.
@@ -104,6 +106,7 @@ pub(crate) fn check(text: &str, limits: &SqlLimits) -> Result<Checked, SyntaxErr
         return Ok(Checked {
             folded: None,
             deep: false,
+            tokens: 0,
         });
     }
     let mut length = FIRST_LOOK_BYTES;
@@ -120,11 +123,15 @@ pub(crate) fn check(text: &str, limits: &SqlLimits) -> Result<Checked, SyntaxErr
     }
     // A text the lexer can't read is left to the parser, which gives the proper message and stops at the
     // same byte.
-    let folded = match pg_query::scan_tokens(text) {
-        Ok(tokens) => bound(text, &tokens, limits)?,
-        Err(_) => None,
+    let (folded, tokens) = match pg_query::scan_tokens(text) {
+        Ok(tokens) => (bound(text, &tokens, limits)?, tokens.len()),
+        Err(_) => (None, 0),
     };
-    Ok(Checked { folded, deep: true })
+    Ok(Checked {
+        folded,
+        deep: true,
+        tokens,
+    })
 }
 
 /// Judges by the bytes alone, without regard to quotes and comments: that counts too many, never too few.
