@@ -1,6 +1,7 @@
 //! `backend.toml`.
 
 use postern_bus::{InletConfig, OutletConfig};
+use postern_runtime::sandbox::{Needs, SandboxError, SandboxMode, Sandboxed};
 use postern_runtime::{KeysConfig, LedgerConfig};
 use postern_types::Slot;
 use serde::Deserialize;
@@ -27,6 +28,22 @@ pub struct BackendConfig {
     /// Limits.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// How much the stage insists on its sandbox.
+    #[serde(default)]
+    pub sandbox: SandboxMode,
+}
+
+impl Sandboxed for BackendConfig {
+    fn sandbox(&self) -> SandboxMode {
+        self.sandbox
+    }
+
+    fn needs(&self) -> Result<Needs, SandboxError> {
+        let needs = Needs::of_stage(&self.keys, &self.inlet, &self.outlet, &self.ledger)?
+            .connecting_to(&self.database.host, self.database.port);
+        let files = self.database.password_file.iter().chain(&self.database.ca_file);
+        Ok(files.fold(needs, Needs::reading))
+    }
 }
 
 /// How to reach PostgreSQL.

@@ -17,7 +17,7 @@
 //! such that nobody can purge them or delete messages from them (seen to be possible otherwise, with 2.9.10
 //! and 2.15.1). What remains: a hijacked reader can remove streams and consumers, which is denial of
 //! service of a ring that it could as well stop by reading nothing. It gets no answer to such a request, so
-//! it can read nothing. Provisioning again brings the ring back.
+//! it can read nothing. Provisioning again brings the ring back, which `postern up` does every two seconds.
 
 use crate::name::{InvalidName, checked};
 

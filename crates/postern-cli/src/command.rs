@@ -2,7 +2,7 @@
 
 use crate::database_url::DatabaseUrl;
 use crate::directory::RingDirectory;
-use crate::init::{DEFAULT_LISTEN, DEFAULT_NATS_PORT, InitOptions, init};
+use crate::init::{DEFAULT_LISTEN, DEFAULT_NATS_PORT, InitOptions, Sandbox, init};
 use crate::ring_config::{Storage, Topology};
 use crate::status::Status;
 use crate::supervise::{UpOptions, up};
@@ -75,6 +75,9 @@ struct Init {
     /// Where messages in flight are kept.
     #[arg(long, value_enum, default_value = "file")]
     storage: Storage,
+    /// Whether a stage starts where the kernel can't take away from it what it does not need.
+    #[arg(long, value_enum, default_value = "required")]
+    sandbox: Sandbox,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -222,6 +225,7 @@ fn run_init(args: Init) -> anyhow::Result<ExitCode> {
         listen: args.listen.clone(),
         nats_ports: [port(0)?, port(1)?, port(2)?, port(3)?],
         storage: args.storage,
+        sandbox: args.sandbox,
     };
     let ring = init(&options)?;
     let shown = args.directory.display();

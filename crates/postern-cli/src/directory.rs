@@ -47,7 +47,7 @@ impl RingDirectory {
 
     /// `users.toml`.
     pub fn users_file(&self) -> PathBuf {
-        self.join("users.toml")
+        self.join("users/users.toml")
     }
 
     /// `policy/policy.yaml`.

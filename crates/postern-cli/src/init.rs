@@ -21,6 +21,26 @@ pub const DEFAULT_LISTEN: &str = "127.0.0.1:6432";
 /// Port of the first NATS server unless told otherwise; the other three follow.
 pub const DEFAULT_NATS_PORT: u16 = 14221;
 
+/// How much the stages insist on their sandbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Sandbox {
+    /// A stage that can't have it does not start.
+    #[default]
+    Required,
+    /// What the kernel offers, with a warning for what it does not.
+    BestEffort,
+}
+
+impl Sandbox {
+    /// As a stage's configuration has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Sandbox::Required => "required",
+            Sandbox::BestEffort => "best-effort",
+        }
+    }
+}
+
 /// What a new ring is to be.
 #[derive(Clone, Debug)]
 pub struct InitOptions {
@@ -36,6 +56,8 @@ pub struct InitOptions {
     pub nats_ports: [u16; 4],
     /// Where streams keep their messages.
     pub storage: Storage,
+    /// How much the stages insist on their sandbox.
+    pub sandbox: Sandbox,
 }
 
 impl InitOptions {
@@ -48,6 +70,7 @@ impl InitOptions {
             listen: DEFAULT_LISTEN.to_owned(),
             nats_ports: [0, 1, 2, 3].map(|n| DEFAULT_NATS_PORT.saturating_add(n)),
             storage: Storage::File,
+            sandbox: Sandbox::Required,
         }
     }
 }
@@ -80,7 +103,7 @@ pub fn init(options: &InitOptions) -> anyhow::Result<RingDirectory> {
 }
 
 fn fill(ring: &RingDirectory, options: &InitOptions) -> anyhow::Result<()> {
-    for folder in ["keys", "tls", "nats", "policy", "audit", "run"] {
+    for folder in ["keys", "tls", "nats", "policy", "users", "audit", "run"] {
         secret_file::directory(&ring.join(folder))?;
     }
     for stage in Stage::ALL {
@@ -111,6 +134,7 @@ fn fill(ring: &RingDirectory, options: &InitOptions) -> anyhow::Result<()> {
         database: &options.database,
         nats_urls: &nats_urls,
         public_keys: &public_keys,
+        sandbox: options.sandbox,
     };
     for stage in Stage::ALL {
         secret_file::write(&ring.stage_config_file(stage), &stage_config(stage, &facts))?;

@@ -5,6 +5,7 @@
 use crate::database_url::DatabaseUrl;
 use crate::directory::RingDirectory;
 use crate::hop::Hop;
+use crate::init::Sandbox;
 use postern_types::{Link, Slot, Stage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -18,6 +19,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) nats_urls: &'a BTreeMap<Hop, String>,
     /// Public keys as base64.
     pub(crate) public_keys: &'a BTreeMap<Stage, String>,
+    pub(crate) sandbox: Sandbox,
 }
 
 /// The whole text of one stage's file.
@@ -28,12 +30,25 @@ pub(crate) fn stage_config(stage: Stage, facts: &Facts<'_>) -> String {
         Stage::Backend => backend(facts),
         Stage::ResponseValidator => response_validator(),
     };
+    // Behind the first paragraph, which introduces the file, and before the first table.
+    let (introduction, own) = own.split_once("\n\n").unwrap_or(("", &own));
     format!(
-        "{own}\n{}{}{}{}",
+        "{introduction}\n\n{}\n{own}\n{}{}{}{}",
+        sandbox(facts.sandbox),
         keys(stage, facts),
         inlet(stage, facts),
         outlet(stage, facts),
         ledger(stage)
+    )
+}
+
+fn sandbox(sandbox: Sandbox) -> String {
+    format!(
+        "# The stage gives up all files, ports and system calls but those it needs. required: it does not start where
+# the kernel can't take them away; best-effort: it starts with a warning; off: it gives up nothing.
+sandbox = \"{}\"
+",
+        sandbox.name()
     )
 }
 
@@ -69,7 +84,7 @@ fn query_validator() -> String {
 # Paths are relative to this file.
 
 policy_directory = \"policy\"
-users_file = \"users.toml\"
+users_file = \"users/users.toml\"
 
 # The certificate clients see; SCRAM-SHA-256-PLUS binds a sign-in to it.
 tls_certificate_file = \"tls/server.crt\"
@@ -260,9 +275,11 @@ mod tests {
             database: &database,
             nats_urls: &urls,
             public_keys: &keys,
+            sandbox: Sandbox::Required,
         };
         for stage in Stage::ALL {
             let table: toml::Table = stage_config(stage, &facts).parse().unwrap();
+            assert_eq!(table["sandbox"].as_str(), Some("required"));
             for section in ["keys", "inlet", "outlet", "ledger"] {
                 assert!(table.contains_key(section), "{stage} lacks [{section}]");
             }

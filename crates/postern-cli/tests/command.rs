@@ -151,7 +151,7 @@ fn users_come_and_go() {
         serde_json::json!({ "users": [{ "name": "zoë", "roles": ["app", "owner"], "tenant": "7" }] });
     assert_eq!(list, expected);
     assert!(
-        !fs::read_to_string(dir.join("ring/users.toml"))
+        !fs::read_to_string(dir.join("ring/users/users.toml"))
             .unwrap()
             .contains("pw\n")
     );
@@ -178,7 +178,7 @@ fn a_verifier_of_postgresql_is_taken_over_as_it_is() {
     ];
     out(&postern(files.path(), &arguments));
     assert!(
-        fs::read_to_string(files.path().join("ring/users.toml"))
+        fs::read_to_string(files.path().join("ring/users/users.toml"))
             .unwrap()
             .contains(verifier)
     );

@@ -15,7 +15,8 @@ use postern_cli::status::{Status, is_running};
 use postern_types::Stage;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -139,6 +140,43 @@ fn what_dies_comes_back_and_sigterm_leaves_nothing_behind() {
     assert!(pids.iter().all(|pid| is_gone(*pid)), "a child is left");
     assert!(!ring.ready_file.exists());
     assert!(Status::read(&ring.ring).unwrap().is_none());
+}
+
+/// Asks a hop's server as its administrator, and gives back the first answer.
+fn ask_nats(ring: &RingDirectory, hop: Hop, subject: &str) -> String {
+    let config = ring.ring_config().unwrap();
+    let nats = &config.nats[&hop];
+    let password = fs::read_to_string(ring.join(&nats.admin_password_file)).unwrap();
+    let stream = TcpStream::connect(nats.url.trim_start_matches("nats://")).unwrap();
+    let mut lines = BufReader::new(stream.try_clone().unwrap());
+    let hello = format!(
+        "CONNECT {{\"verbose\":false,\"user\":\"{}\",\"pass\":\"{}\"}}\r\nSUB answer 1\r\nPUB {subject} answer 0\r\n\r\n",
+        nats.admin_user,
+        password.trim()
+    );
+    (&stream).write_all(hello.as_bytes()).unwrap();
+    let mut line = String::new();
+    while !line.starts_with("MSG") {
+        line.clear();
+        assert!(lines.read_line(&mut line).unwrap() > 0, "the server hung up");
+        assert!(!line.starts_with("-ERR"), "{line}");
+    }
+    let mut answer = String::new();
+    lines.read_line(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_stream_that_was_removed_comes_back() {
+    let ring = start(WAITS);
+    wait_for("ready", || ring.ready_file.exists());
+    let names = |ring: &Fixture| ask_nats(&ring.ring, Hop::DirtyQuery, "$JS.API.CONSUMER.NAMES.dirty-query");
+    assert!(names(&ring).contains("query-validator"), "{}", names(&ring));
+    let removed = ask_nats(&ring.ring, Hop::DirtyQuery, "$JS.API.STREAM.DELETE.dirty-query");
+    assert!(removed.contains("\"success\":true"), "{removed}");
+    wait_for("stream and consumer are there again", || {
+        names(&ring).contains("query-validator")
+    });
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Each stage and each NATS server is killed in turn while money is moved (P6, P8, P10).
+//! Each stage and each NATS server is killed in turn while money is moved, by clients that check every
+//! answer and by pgbench (P6, P8, P10).
 
 #![allow(
     clippy::unwrap_used,
@@ -9,12 +10,15 @@
 )]
 
 use postern_e2e::bank::{Bank, SCHEMA};
+use postern_e2e::pgbench;
 use postern_ledger::cross_check;
 use postern_testkit::{Hop, Options, Part, Ring, Stage};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 const CLIENTS: i32 = 12;
+/// Clients of pgbench besides.
+const PGBENCH_CLIENTS: u32 = 8;
 /// How long money is moved undisturbed before each kill and after the last.
 const LOAD: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,6 +30,7 @@ async fn kill_and_restart(part: Part) {
         ..Options::default()
     };
     let ring = Ring::start(options).await.unwrap();
+    let load = pgbench::Load::start(&ring, PGBENCH_CLIENTS).unwrap();
     let bank = Bank::open(&ring.url("owner"), CLIENTS);
     bank.next_booking(PATIENCE).await.unwrap();
     for round in 1..=2 {
@@ -49,6 +54,9 @@ async fn kill_and_restart(part: Part) {
         counts.failed.load(Ordering::Relaxed),
         counts.unknown.load(Ordering::Relaxed),
     );
+    let told = load.audit(&ring).await.unwrap();
+    println!("{part:?}: pgbench was told: {told:?}");
+    assert!(told.processed > 0);
     if matches!(
         part,
         Part::Stage(Stage::QueryValidator | Stage::ResponseValidator)
@@ -61,6 +69,7 @@ async fn kill_and_restart(part: Part) {
             counts.failed.load(Ordering::Relaxed) + counts.unknown.load(Ordering::Relaxed),
             0
         );
+        assert_eq!((told.aborted, told.refused), (0, 0));
     }
     for stage in Stage::ALL {
         assert!(

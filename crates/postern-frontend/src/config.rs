@@ -3,6 +3,7 @@
 use crate::session::SessionLimits;
 use crate::statements::StatementLimits;
 use postern_bus::{InletConfig, OutletConfig};
+use postern_runtime::sandbox::{Needs, SandboxError, SandboxMode, Sandboxed};
 use postern_runtime::{KeysConfig, LedgerConfig};
 use postern_types::Slot;
 use postern_wire::Limits;
@@ -39,6 +40,21 @@ pub struct FrontendConfig {
     /// Limits.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// How much the stage insists on its sandbox.
+    #[serde(default)]
+    pub sandbox: SandboxMode,
+}
+
+impl Sandboxed for FrontendConfig {
+    fn sandbox(&self) -> SandboxMode {
+        self.sandbox
+    }
+
+    fn needs(&self) -> Result<Needs, SandboxError> {
+        let needs = Needs::of_stage(&self.keys, &self.inlet, &self.outlet, &self.ledger)?;
+        let files = self.tls_certificate_file.iter().chain(&self.tls_key_file);
+        Ok(files.fold(needs.listening_on(self.listen.port()), Needs::reading))
+    }
 }
 
 /// TLS towards clients.

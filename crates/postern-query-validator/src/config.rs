@@ -1,6 +1,7 @@
 //! `query-validator.toml`.
 
 use postern_bus::{InletConfig, OutletConfig};
+use postern_runtime::sandbox::{Needs, SandboxError, SandboxMode, Sandboxed};
 use postern_runtime::{KeysConfig, LedgerConfig};
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -30,6 +31,28 @@ pub struct QueryValidatorConfig {
     pub outlet: OutletConfig,
     /// The stage's own record.
     pub ledger: LedgerConfig,
+    /// How much the stage insists on its sandbox.
+    #[serde(default)]
+    pub sandbox: SandboxMode,
+}
+
+impl Sandboxed for QueryValidatorConfig {
+    fn sandbox(&self) -> SandboxMode {
+        self.sandbox
+    }
+
+    fn needs(&self) -> Result<Needs, SandboxError> {
+        // Users come and go by a new file in the old one's place, so its directory must be readable.
+        let users = match self.users_file.parent() {
+            Some(directory) if !directory.as_os_str().is_empty() => directory,
+            _ => &self.users_file,
+        };
+        let needs = Needs::of_stage(&self.keys, &self.inlet, &self.outlet, &self.ledger)?
+            .reading(&self.policy_directory)
+            .reading(users)
+            .reading(&self.mock_secret_file);
+        Ok(self.tls_certificate_file.iter().fold(needs, Needs::reading))
+    }
 }
 
 fn default_ticket_lifetime_s() -> u32 {

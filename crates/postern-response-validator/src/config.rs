@@ -1,6 +1,7 @@
 //! `response-validator.toml`.
 
 use postern_bus::{InletConfig, OutletConfig};
+use postern_runtime::sandbox::{Needs, SandboxError, SandboxMode, Sandboxed};
 use postern_runtime::{KeysConfig, LedgerConfig};
 use postern_types::Contract;
 use serde::Deserialize;
@@ -20,6 +21,19 @@ pub struct Config {
     /// Caps of this stage's own.
     #[serde(default)]
     pub limits: Limits,
+    /// How much the stage insists on its sandbox.
+    #[serde(default)]
+    pub sandbox: SandboxMode,
+}
+
+impl Sandboxed for Config {
+    fn sandbox(&self) -> SandboxMode {
+        self.sandbox
+    }
+
+    fn needs(&self) -> Result<Needs, SandboxError> {
+        Needs::of_stage(&self.keys, &self.inlet, &self.outlet, &self.ledger)
+    }
 }
 
 /// Caps that hold for every answer, whatever its contract allows.

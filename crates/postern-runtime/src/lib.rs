@@ -4,7 +4,8 @@
 //! runtime on one thread, and hands the parsed configuration and a [`StageContext`] to the stage.
 //!
 //! Trusted here: the configuration file, the files it names, and the environment. Not in this crate: what
-//! any stage does, sockets, and the format of envelopes and records.
+//! any stage does, sockets, and the format of envelopes and records. What a stage gives up before it begins is in
+//! [`sandbox`].
 //!
 //! Exit codes: 0 after a clean stop, 1 after a failure, 2 when command line or configuration are wrong. A
 //! panic aborts the process: a stage that has lost its footing must not go on deciding.
@@ -16,6 +17,7 @@ mod hardening;
 mod keys;
 mod ledger;
 mod main_loop;
+pub mod sandbox;
 mod telemetry;
 
 pub use clock::unix_ms;

@@ -3,6 +3,7 @@
 use crate::config::{ConfigError, load_config};
 use crate::context::{ReadyFile, StageContext};
 use crate::keys::KeysError;
+use crate::sandbox::{self, SandboxError, Sandboxed};
 use crate::{hardening, telemetry};
 use clap::{Arg, Command, value_parser};
 use postern_bus::{ConnectError, SecretError};
@@ -25,11 +26,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const USAGE: u8 = 2;
 
 /// The whole `main` of a stage: reads `--config FILE`, moves into that file's directory (so that relative
-/// paths in it mean files next to it), and runs `run` on a runtime with one thread until it returns.
+/// paths in it mean files next to it), gives up what the stage does not need (see [`crate::sandbox`]), and runs
+/// `run` on a runtime with one thread until it returns.
 /// SIGTERM and SIGINT cancel [`StageContext::shutdown`]; a second one ends the process at once.
 pub fn stage_main<C, F, R>(stage: Stage, run: F) -> ExitCode
 where
-    C: DeserializeOwned,
+    C: DeserializeOwned + Sandboxed,
     F: FnOnce(C, StageContext) -> R,
     R: Future<Output = StageResult>,
 {
@@ -129,7 +131,7 @@ fn about(stage: Stage) -> &'static str {
 
 fn live<C, F, R>(stage: Stage, arguments: Arguments, run: F) -> anyhow::Result<()>
 where
-    C: DeserializeOwned,
+    C: DeserializeOwned + Sandboxed,
     F: FnOnce(C, StageContext) -> R,
     R: Future<Output = StageResult>,
 {
@@ -137,6 +139,7 @@ where
     // Absolute before the directory changes: it was given on the command line.
     let ready_file = arguments.ready_file.map(std::path::absolute).transpose()?;
     enter_directory_of(&arguments.config)?;
+    enter_sandbox(&config, ready_file.as_deref())?;
     let context = StageContext {
         stage,
         instance: InstanceId::random()?,
@@ -176,6 +179,14 @@ fn enter_directory_of(config: &Path) -> Result<(), ConfigError> {
     })
 }
 
+fn enter_sandbox(config: &impl Sandboxed, ready_file: Option<&Path>) -> Result<(), SandboxError> {
+    let mut needs = config.needs()?;
+    if let Some(directory) = ready_file.and_then(Path::parent) {
+        needs = needs.writing(directory);
+    }
+    sandbox::enter(config.sandbox(), &needs)
+}
+
 /// Resolves when the stage has been asked to stop for too long.
 async fn overdue(shutdown: CancellationToken) {
     shutdown.cancelled().await;
@@ -207,6 +218,7 @@ fn is_configuration(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<ConfigError>()
             || cause.is::<KeysError>()
+            || cause.is::<SandboxError>()
             || cause.is::<SecretError>()
             || cause.is::<ConnectError>()
     })

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, also in functions that tests share"
 )]
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -68,7 +69,7 @@ fn log(output: &Output) -> String {
 
 #[test]
 fn a_signal_stops_it_cleanly() {
-    for signal in ["TERM", "INT"] {
+    for signal in [Signal::TERM, Signal::INT] {
         let fixture = Fixture::new("action = 'wait'\nnote = 'note'\n");
         let mut child = fixture
             .command()
@@ -81,11 +82,7 @@ fn a_signal_stops_it_cleanly() {
             fixture.path("note").exists(),
             "relative paths are not relative to the configuration"
         );
-        let sent = Command::new("kill")
-            .arg(format!("-{signal}"))
-            .arg(child.id().to_string())
-            .status();
-        assert!(sent.unwrap().success());
+        kill_process(Pid::from_child(&child), signal).unwrap();
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", log(&output));
         assert!(
@@ -150,4 +147,98 @@ fn a_panic_aborts_without_showing_data_or_dumping_core() {
     let log = log(&output);
     assert!(log.contains("panic") && log.contains("idle_stage.rs"), "{log}");
     assert!(!log.contains("4711"), "{log}");
+}
+
+/// What becomes of a stage that tries this, with one port allowed.
+fn attempt(sandbox: &str, action: &str, target: &str, port: u16) -> Output {
+    Fixture::new(&format!(
+        "action = '{action}'\nnote = 'note'\ntarget = '{target}'\nport = {port}\nsandbox = '{sandbox}'\n"
+    ))
+    .command()
+    .output()
+    .unwrap()
+}
+
+/// Where the kernel has no Landlock, all there is to see is that a stage then does not start.
+fn kernel_can_restrict() -> bool {
+    let output = attempt("required", "read", "note", 1);
+    match output.status.code() {
+        Some(0) => true,
+        code => {
+            assert_eq!(code, Some(2), "{}", log(&output));
+            assert!(log(&output).contains("best-effort"), "{}", log(&output));
+            println!("this kernel has no Landlock, and the stage says so");
+            false
+        }
+    }
+}
+
+/// It works without the sandbox and does not inside: else the test proves nothing.
+fn refused_by_the_sandbox(action: &str, target: &str, port: u16) {
+    let outside = attempt("off", action, target, port);
+    assert_eq!(
+        outside.status.code(),
+        Some(0),
+        "{action} {target}: {}",
+        log(&outside)
+    );
+    let inside = attempt("required", action, target, port);
+    assert_eq!(
+        inside.status.code(),
+        Some(1),
+        "{action} {target}: {}",
+        log(&inside)
+    );
+    assert!(log(&inside).contains("Permission denied"), "{}", log(&inside));
+}
+
+#[test]
+fn a_stage_reads_and_writes_what_it_needs_and_nothing_else() {
+    if !kernel_can_restrict() {
+        return;
+    }
+    let elsewhere = tempfile::tempdir().unwrap();
+    let secret = elsewhere.path().join("key");
+    std::fs::write(&secret, "x").unwrap();
+    refused_by_the_sandbox("read", secret.to_str().unwrap(), 1);
+    refused_by_the_sandbox("read", "/etc/passwd", 1);
+    refused_by_the_sandbox("write", secret.to_str().unwrap(), 1);
+    for action in ["write", "read"] {
+        let own = attempt("required", action, "note", 1);
+        assert_eq!(own.status.code(), Some(0), "{}", log(&own));
+    }
+}
+
+#[test]
+fn a_stage_connects_to_its_ports_and_to_no_other() {
+    if !kernel_can_restrict() {
+        return;
+    }
+    let [allowed, other] = [0, 0].map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let port = |listener: &std::net::TcpListener| listener.local_addr().unwrap().port();
+    let own = attempt("required", "connect", &port(&allowed).to_string(), port(&allowed));
+    assert_eq!(own.status.code(), Some(0), "{}", log(&own));
+    if log(&own).contains("not TCP ports") {
+        println!("this kernel can't restrict TCP ports, and the stage says so");
+        return;
+    }
+    refused_by_the_sandbox("connect", &port(&other).to_string(), port(&allowed));
+}
+
+#[test]
+fn a_stage_starts_no_program() {
+    if !kernel_can_restrict() {
+        return;
+    }
+    let outside = attempt("off", "start", "/bin/true", 1);
+    assert_eq!(outside.status.code(), Some(0), "{}", log(&outside));
+    let inside = attempt("required", "start", "/bin/true", 1);
+    // A process can't even be made; if it could, the program would end it.
+    assert_ne!(inside.status.code(), Some(0), "{}", log(&inside));
+    assert!(
+        log(&inside).contains("Operation not permitted") || inside.status.signal().is_some(),
+        "{:?} {}",
+        inside.status,
+        log(&inside)
+    );
 }

@@ -19,6 +19,10 @@ pub struct Options {
     pub storage: Storage,
     /// The whole of policy.yaml, instead of the one `postern init` writes.
     pub policy: Option<String>,
+    /// A directory whose files are laid over the ring's policy directory, `policy.yaml` among them.
+    pub policy_directory: Option<PathBuf>,
+    /// Whether `postern catalog` writes `policy/catalog.json` before the stages start.
+    pub catalog: bool,
     /// Further users.
     pub users: Vec<TestUser>,
     /// TOML laid over a stage's configuration: `(Stage::Backend, "[database]\npool_size = 2")`.
@@ -27,6 +31,9 @@ pub struct Options {
     pub sql: Option<String>,
     /// Further settings of PostgreSQL, as `name=value`.
     pub database_settings: Vec<String>,
+    /// PostgreSQL offers TLS, and the Backend insists on it and on the server's name. Only for a PostgreSQL
+    /// that was built with OpenSSL, as Debian's is.
+    pub database_tls: bool,
 }
 
 impl Default for Options {
@@ -39,10 +46,13 @@ impl Default for Options {
             pool_mode: PoolMode::Transaction,
             storage: Storage::Memory,
             policy: None,
+            policy_directory: None,
+            catalog: false,
             users: Vec::new(),
             config: Vec::new(),
             sql: None,
             database_settings: Vec::new(),
+            database_tls: false,
         }
     }
 }

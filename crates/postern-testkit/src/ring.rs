@@ -8,7 +8,7 @@ use crate::{binaries, shop, template};
 use anyhow::{Context as _, bail};
 use postern_cli::directory::RingDirectory;
 use postern_cli::hop::Hop;
-use postern_cli::init::{InitOptions, init};
+use postern_cli::init::{InitOptions, Sandbox, init};
 use postern_cli::part::{Part, Programs};
 use postern_cli::provision;
 use postern_cli::ring_config::RingConfig;
@@ -76,7 +76,7 @@ impl Ring {
         let programs = binaries::programs(options.nats_server.as_deref())?;
         let files = template::workshop()?;
         let (database, database_start, database_port) =
-            start_database(&installation, account, files.path(), &options.database_settings)?;
+            start_database(&installation, account, files.path(), options)?;
         if let Some(sql) = &options.sql {
             database
                 .psql(shop::DATABASE, &["-q", "-v", "ON_ERROR_STOP=1"], sql)
@@ -89,21 +89,36 @@ impl Ring {
         let mut settings = InitOptions::new(
             files.path().join("ring"),
             format!(
-                "postgres://postern:{}@127.0.0.1:{}/{}?sslmode=disable",
+                "postgres://postern:{}@127.0.0.1:{}/{}?sslmode={}",
                 template::BACKEND_PASSWORD,
                 database_port.number,
-                shop::DATABASE
+                shop::DATABASE,
+                if options.database_tls {
+                    "verify-full"
+                } else {
+                    "disable"
+                }
             )
             .parse()?,
         );
         settings.listen = format!("127.0.0.1:{}", listen.number);
         settings.storage = options.storage;
+        // Tests of what a ring does run on any kernel; that a stage insists is tested where the sandbox is.
+        settings.sandbox = Sandbox::BestEffort;
         for (wanted, port) in settings.nats_ports.iter_mut().zip(&nats_ports) {
             *wanted = port.number;
         }
         let directory = init(&settings)?;
         let users = write_users(&directory, &options.users)?;
         adjust(&directory, options)?;
+        if options.database_tls {
+            let authority = database_certificate_file(files.path()).display().to_string();
+            let change = format!("[database]\nca_file = {}", toml::Value::String(authority));
+            change_config(&directory, Stage::Backend, &change)?;
+        }
+        if options.catalog {
+            write_catalog(&programs, &directory)?;
+        }
         fs::create_dir(files.path().join("log"))?;
         Ok(Ring {
             parts: Mutex::default(),
@@ -362,7 +377,7 @@ fn start_database(
     installation: &Installation,
     account: Account,
     files: &Path,
-    more_settings: &[String],
+    wanted: &Options,
 ) -> anyhow::Result<(Server, DatabaseStart, Port)> {
     let port = port::reserve()?;
     let socket_directory = files.join("pg");
@@ -370,6 +385,11 @@ fn start_database(
     account.own(&socket_directory)?;
     let data = socket_directory.join("data");
     template::copy_to(installation, account, &data)?;
+    let tls = if wanted.database_tls {
+        offer_tls(account, files, &data)?
+    } else {
+        Vec::new()
+    };
     let options = ServerOptions {
         data,
         socket_directory,
@@ -378,11 +398,35 @@ fn start_database(
         settings: CARELESS
             .map(str::to_owned)
             .into_iter()
-            .chain(more_settings.iter().cloned())
+            .chain(wanted.database_settings.iter().cloned())
+            .chain(tls)
             .collect(),
     };
     let server = Server::start(installation, account, options.clone())?;
     Ok((server, (installation.clone(), account, options), port))
+}
+
+/// The certificate of a database that offers TLS. It signs itself.
+fn database_certificate_file(files: &Path) -> PathBuf {
+    files.join("database.crt")
+}
+
+/// Makes key and certificate of the database; gives back the settings that name them.
+fn offer_tls(account: Account, files: &Path, data: &Path) -> anyhow::Result<Vec<String>> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned(), "localhost".to_owned()])
+        .context("can't make a certificate")?;
+    fs::write(database_certificate_file(files), made.cert.pem())?;
+    for (name, content) in [
+        ("server.crt", made.cert.pem()),
+        ("server.key", made.signing_key.serialize_pem()),
+    ] {
+        let file = data.join(name);
+        fs::write(&file, content)?;
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
+        account.own(&file)?;
+    }
+    Ok(vec!["ssl=on".to_owned()])
 }
 
 fn write_users(directory: &RingDirectory, more: &[TestUser]) -> anyhow::Result<Vec<TestUser>> {
@@ -401,23 +445,59 @@ fn write_users(directory: &RingDirectory, more: &[TestUser]) -> anyhow::Result<V
     Ok(users)
 }
 
+/// Copies every file of a folder and of the folders in it.
+fn copy_files(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_files(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Has `postern catalog` describe the database in the policy directory.
+fn write_catalog(programs: &Programs, directory: &RingDirectory) -> anyhow::Result<()> {
+    let output = std::process::Command::new(&programs.postern)
+        .arg("catalog")
+        .arg(directory.path())
+        .output()?;
+    if !output.status.success() {
+        bail!("postern catalog: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
 /// Lays the options' changes over what `init` wrote.
 fn adjust(directory: &RingDirectory, options: &Options) -> anyhow::Result<()> {
+    if let Some(folder) = &options.policy_directory {
+        copy_files(folder, &directory.join("policy"))
+            .with_context(|| format!("can't copy {}", folder.display()))?;
+    }
     if let Some(policy) = &options.policy {
         fs::write(directory.policy_file(), policy)?;
     }
     let pool_mode = format!("[database]\npool_mode = \"{}\"", options.pool_mode.name());
     let changes = std::iter::once((Stage::Backend, pool_mode)).chain(options.config.iter().cloned());
     for (stage, text) in changes {
-        let file = directory.stage_config_file(stage);
-        let mut table: toml::Table = fs::read_to_string(&file)?.parse()?;
-        let over: toml::Table = text
-            .parse()
-            .with_context(|| format!("options.config for {stage}"))?;
-        lay_over(&mut table, over);
-        fs::write(&file, table.to_string())?;
+        change_config(directory, stage, &text)?;
     }
     Ok(())
+}
+
+/// Lays TOML over a stage's configuration.
+fn change_config(directory: &RingDirectory, stage: Stage, text: &str) -> anyhow::Result<()> {
+    let file = directory.stage_config_file(stage);
+    let mut table: toml::Table = fs::read_to_string(&file)?.parse()?;
+    let over: toml::Table = text
+        .parse()
+        .with_context(|| format!("changes of the configuration of {stage}"))?;
+    lay_over(&mut table, over);
+    Ok(fs::write(&file, table.to_string())?)
 }
 
 fn lay_over(table: &mut toml::Table, over: toml::Table) {

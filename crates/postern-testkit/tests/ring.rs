@@ -9,15 +9,15 @@
 use postern_testkit::{Options, Part, Ring, Stage};
 use std::process::{Command, Output};
 
-fn psql(url: &str, sql: &str) -> Output {
-    Command::new("psql")
+fn psql(ring: &Ring, url: &str, sql: &str) -> Output {
+    Command::new(ring.installation().psql())
         .args(["-XqAt", "-v", "ON_ERROR_STOP=1", url, "-c", sql])
         .output()
         .unwrap()
 }
 
-fn answer(url: &str, sql: &str) -> String {
-    let output = psql(url, sql);
+fn answer(ring: &Ring, url: &str, sql: &str) -> String {
+    let output = psql(ring, url, sql);
     assert!(
         output.status.success(),
         "{}",
@@ -30,26 +30,38 @@ fn answer(url: &str, sql: &str) -> String {
 async fn serves_again_after_each_part_was_killed() {
     let ring = Ring::start(Options::default()).await.unwrap();
     assert_eq!(
-        answer(&ring.url("app"), "SELECT count(*) FROM shop.customers"),
+        answer(&ring, &ring.url("app"), "SELECT count(*) FROM shop.customers"),
         "1000"
     );
     assert_eq!(
-        answer(&ring.direct_url("app"), "SELECT count(*) FROM shop.customers"),
+        answer(
+            &ring,
+            &ring.direct_url("app"),
+            "SELECT count(*) FROM shop.customers"
+        ),
         "1000"
     );
     assert_eq!(
         ring.database_sql("SELECT count(*) FROM shop.customers").unwrap(),
         "1000"
     );
-    assert!(!psql(&ring.url_with("app", "wrong"), "SELECT 1").status.success());
+    assert!(
+        !psql(&ring, &ring.url_with("app", "wrong"), "SELECT 1")
+            .status
+            .success()
+    );
     for part in Part::ALL {
         assert!(ring.rss(part).unwrap() > 0);
         ring.restart(part).await.unwrap();
-        assert_eq!(answer(&ring.url("app"), "SELECT 40 + 2"), "42", "after {part}");
+        assert_eq!(
+            answer(&ring, &ring.url("app"), "SELECT 40 + 2"),
+            "42",
+            "after {part}"
+        );
     }
     ring.restart_database().unwrap();
     assert_eq!(
-        answer(&ring.url("app"), "SELECT 40 + 2"),
+        answer(&ring, &ring.url("app"), "SELECT 40 + 2"),
         "42",
         "after the database"
     );
@@ -83,7 +95,7 @@ async fn options_reach_the_stages() {
     };
     let ring = Ring::start(options).await.unwrap();
     let url = ring.url("zoë").replace('ë', "%C3%AB");
-    assert_eq!(answer(&url, "SELECT n FROM shop.extra"), "7");
+    assert_eq!(answer(&ring, &url, "SELECT n FROM shop.extra"), "7");
     let backend = std::fs::read_to_string(ring.directory().join("backend.toml")).unwrap();
     assert!(backend.contains("pool_size = 3"));
 }

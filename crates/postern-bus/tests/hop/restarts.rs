@@ -2,6 +2,7 @@ use crate::server::{Server, binaries, hop, soon};
 use futures_util::future::join_all;
 use postern_bus::provision::{Storage, provision};
 use postern_bus::{Inlet, Outlet, PublishError};
+use rustix::process::Signal;
 use std::time::{Duration, Instant};
 
 #[tokio::test]
@@ -118,12 +119,12 @@ async fn what_a_silent_server_was_sent_is_unconfirmed() {
         let outlet = soon("the outlet", Outlet::connect(&server.outlet()))
             .await
             .unwrap();
-        server.signal("STOP");
+        server.signal(Signal::STOP);
         let tickets: Vec<_> = (0..100).map(|_| outlet.publish("hop", "x".into())).collect();
         for outcome in soon("outcomes", join_all(tickets)).await {
             assert_eq!(outcome, Err(PublishError::Unconfirmed));
         }
-        server.signal("CONT");
+        server.signal(Signal::CONT);
         soon("delivery", outlet.deliver("hop", "y".into())).await.unwrap();
         // It had them after all, which is why nobody may take `Unconfirmed` for `not stored`.
         assert!(server.state().await.messages > 1);
@@ -141,7 +142,7 @@ async fn what_was_on_its_way_to_a_killed_server_fails_at_once() {
         let outlet = soon("the outlet", Outlet::connect(&server.outlet()))
             .await
             .unwrap();
-        server.signal("STOP");
+        server.signal(Signal::STOP);
         let ticket = outlet.publish("hop", "x".into());
         tokio::time::sleep(Duration::from_millis(50)).await;
         server.kill();

@@ -4,6 +4,7 @@ use async_nats::jetstream;
 use postern_bus::permission::{Permissions, reader_permissions, writer_permissions};
 use postern_bus::provision::{Admin, ConsumerSpec, Storage, StreamSpec};
 use postern_bus::{InletConfig, OutletConfig, Secret};
+use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -90,21 +91,16 @@ impl Server {
         }
     }
 
-    /// Sends a signal by name, such as `STOP`; returns from `STOP` when the process has stopped.
-    pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.as_ref().unwrap().id().to_string();
-        let stat = format!("/proc/{pid}/stat");
-        let status = Command::new("kill")
-            .arg(format!("-{name}"))
-            .arg(pid)
-            .status()
-            .unwrap();
-        assert!(status.success());
+    /// Sends a signal; returns from `STOP` when the process has stopped.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().unwrap();
+        let stat = format!("/proc/{}/stat", child.id());
+        kill_process(Pid::from_child(child), signal).unwrap();
         let stopped = || {
             let stat = std::fs::read_to_string(&stat).unwrap();
             stat.rsplit(')').next().unwrap().trim_start().starts_with('T')
         };
-        while name == "STOP" && !stopped() {
+        while signal == Signal::STOP && !stopped() {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
     }

@@ -27,6 +27,9 @@ const STARTS_BEFORE_READY: u32 = 5;
 /// How long a part may take to stop before it is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
 
+/// How often a NATS server's streams and consumers are put right.
+const PROVISION_EVERY: Duration = Duration::from_secs(2);
+
 /// What is wanted of the parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Run {
@@ -129,13 +132,21 @@ impl Keeper {
         Ok(child)
     }
 
-    /// What there is to do while the part runs: a NATS server gets its streams. Never ends without an error.
+    /// What there is to do while the part runs: a NATS server gets its streams, and gets them again when they are
+    /// gone. Never ends without an error.
     async fn attend(&self) -> anyhow::Result<std::convert::Infallible> {
-        if let Some(hop) = hop_of(self.part) {
-            self.provision(hop).await?;
-            self.board.provisioned(self.part);
+        let Some(hop) = hop_of(self.part) else {
+            return std::future::pending().await;
+        };
+        self.provision(hop).await?;
+        self.board.provisioned(self.part);
+        loop {
+            sleep(PROVISION_EVERY).await;
+            // A hijacked stage can make a server remove a consumer (see `postern_bus::permission`).
+            if let Err(error) = provision::provision(&self.ring, &self.config, hop).await {
+                log::own(&format!("{}: {error:#}", self.part));
+            }
         }
-        std::future::pending().await
     }
 
     async fn provision(&self, hop: Hop) -> anyhow::Result<()> {

@@ -33,6 +33,9 @@ struct Arguments {
     /// Connections of the Backend to the database; default: as `postern init` has it.
     #[arg(long, value_name = "N")]
     pool_size: Option<u32>,
+    /// The database offers TLS, and the Backend insists on it.
+    #[arg(long)]
+    database_tls: bool,
     #[arg(last = true, required = true)]
     command: Vec<String>,
 }
@@ -66,6 +69,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             .map(|size| (Stage::Backend, format!("[database]\npool_size = {size}")))
             .into_iter()
             .collect(),
+        database_tls: arguments.database_tls,
         ..Options::default()
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -1,0 +1,134 @@
+//! pgbench as a load whose books must balance: its TPC-B-like script moves the same amount on an account, a
+//! teller and a branch and writes it down, all in one transaction.
+
+use anyhow::{Context as _, ensure};
+use postern_testkit::Ring;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+/// Branches, and so at most as many transactions that don't wait for each other.
+const SCALE: u32 = 4;
+
+/// What pgbench said of all its runs together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Runs that began, each of all clients anew.
+    pub runs: u64,
+    /// Transactions that were confirmed.
+    pub processed: u64,
+    /// Clients that lost their connection; each may have had one COMMIT under way.
+    pub aborted: u64,
+    /// Runs that could not connect.
+    pub refused: u64,
+}
+
+/// pgbench at work, a second at a time, until it is told to stop.
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    worker: JoinHandle<anyhow::Result<Told>>,
+}
+
+impl Load {
+    /// Makes pgbench's tables as `owner`, past the ring, and starts `clients` clients through it.
+    ///
+    /// # Errors
+    /// When the tables can't be made.
+    pub fn start(ring: &Ring, clients: u32) -> anyhow::Result<Load> {
+        let program = ring.installation().binaries.join("pgbench");
+        let scale = SCALE.to_string();
+        let made = Command::new(&program)
+            .args(["-i", "-q", "--foreign-keys", "-s", &scale])
+            .arg(ring.direct_url("owner"))
+            .output()
+            .context("can't run pgbench")?;
+        ensure!(made.status.success(), "pgbench -i: {}", text(&made.stderr));
+        let stop = Arc::new(AtomicBool::new(false));
+        let url = ring.url("owner");
+        let worker = std::thread::spawn({
+            let stop = Arc::clone(&stop);
+            move || work(&program, &url, clients, &stop)
+        });
+        Ok(Load { stop, worker })
+    }
+
+    /// Ends the load and compares what pgbench was told with what the database holds.
+    ///
+    /// # Errors
+    /// When a sum is wrong, a confirmed transaction is missing, or one ran that nobody asked for.
+    pub async fn audit(self, ring: &Ring) -> anyhow::Result<Told> {
+        self.stop.store(true, Ordering::Relaxed);
+        // The run under way may need the ring, so this task must not be blocked by waiting for it.
+        while !self.worker.is_finished() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        let told = self
+            .worker
+            .join()
+            .map_err(|_| anyhow::anyhow!("the thread of pgbench panicked"))??;
+        let sums = ring.database_sql(
+            "SELECT (SELECT sum(delta) FROM pgbench_history), (SELECT sum(abalance) FROM pgbench_accounts),
+                    (SELECT sum(tbalance) FROM pgbench_tellers), (SELECT sum(bbalance) FROM pgbench_branches)",
+        )?;
+        let mut parts = sums.split('|');
+        let first = parts.next();
+        ensure!(
+            parts.clone().count() == 3 && parts.all(|sum| Some(sum) == first),
+            "the sums differ: {sums}"
+        );
+        let written: u64 = ring
+            .database_sql("SELECT count(*) FROM pgbench_history")?
+            .parse()?;
+        ensure!(
+            (told.processed..=told.processed + told.aborted).contains(&written),
+            "pgbench was told of {} transactions, {} clients lost their connection, {written} are written down",
+            told.processed,
+            told.aborted
+        );
+        Ok(told)
+    }
+}
+
+fn work(program: &Path, url: &str, clients: u32, stop: &AtomicBool) -> anyhow::Result<Told> {
+    let mut told = Told::default();
+    while !stop.load(Ordering::Relaxed) {
+        let output = run(program, url, clients)?;
+        let (said, complained) = (text(&output.stdout), text(&output.stderr));
+        told.runs += 1;
+        told.aborted += u64::try_from(complained.matches(" aborted in ").count())?;
+        match processed(&said) {
+            Some(count) => told.processed += count,
+            // It connects all of its clients before the first begins.
+            None => {
+                ensure!(
+                    complained.contains("connection"),
+                    "pgbench says neither how much it did nor that it could not connect:\n{said}{complained}"
+                );
+                told.refused += 1;
+            }
+        }
+    }
+    Ok(told)
+}
+
+fn run(program: &Path, url: &str, clients: u32) -> anyhow::Result<Output> {
+    let program: PathBuf = program.to_owned();
+    Command::new(program)
+        .args(["-n", "-M", "prepared", "-T", "1", "-c", &clients.to_string()])
+        .arg(url)
+        .output()
+        .context("can't run pgbench")
+}
+
+fn processed(said: &str) -> Option<u64> {
+    let line = said
+        .lines()
+        .find_map(|line| line.strip_prefix("number of transactions actually processed: "))?;
+    line.split('/').next()?.trim().parse().ok()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
