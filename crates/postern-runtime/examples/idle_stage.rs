@@ -68,7 +68,10 @@ async fn run(config: Config, context: StageContext) -> anyhow::Result<()> {
             Ok(())
         }
         Action::Fail => anyhow::bail!("this stage fails"),
-        Action::Read => Ok(drop(std::fs::read(&config.target)?)),
+        Action::Read => {
+            std::fs::read(&config.target)?;
+            Ok(())
+        }
         Action::Write => Ok(std::fs::write(&config.target, "x")?),
         Action::Connect => {
             let port: u16 = config.target.parse()?;
