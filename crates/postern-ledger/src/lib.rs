@@ -42,7 +42,7 @@ mod writer;
 pub use cross::{CrossFinding, CrossReport, Disagreement, cross_check};
 pub use line::MAX_LINE_BYTES;
 pub use reader::TailReader;
-pub use record::{Details, Event, Level, Outcome, Record, StatementDigest};
+pub use record::{Details, Event, Level, Outcome, PATTERN_BYTES, Record, StatementDigest};
 pub use verify::{Finding, FindingKind, Report, verify};
 pub use writer::{Ledger, LedgerError, ROTATE_BYTES};
 

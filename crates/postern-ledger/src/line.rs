@@ -1,7 +1,7 @@
 //! A record's line: how it is written, and how its seal is read back.
 
 use crate::chain::Link;
-use crate::record::{Details, NAME_BYTES, RESOURCES, Record};
+use crate::record::{Details, LISTED, NAME_BYTES, PATTERN_BYTES, RESOURCES, Record};
 use jiff::Timestamp;
 use postern_types::Stage;
 use sha2::{Digest, Sha256};
@@ -45,6 +45,14 @@ pub(crate) fn write(record: &Record<'_>, stage: Stage, before: &Link, out: &mut 
     }
     put_resource(record, out);
     put_text("result", record.result.name(), out);
+    put_name("rule", record.rule, out);
+    put_names("objects", record.objects, out);
+    put_names("roles", record.roles, out);
+    // Escaping at most doubles what has no control characters, so the line stays short enough.
+    let fits = |pattern: &&str| pattern.len() <= PATTERN_BYTES && !pattern.contains(char::is_control);
+    if let Some(pattern) = record.pattern.filter(fits) {
+        put_text("pattern", pattern, out);
+    }
     put_details(&record.details, out);
     out.extend_from_slice(PREV);
     out.extend_from_slice(&before.hash);
@@ -111,6 +119,12 @@ fn put_details(details: &Details, out: &mut Vec<u8>) {
         // Writing to a Vec can't fail.
         let _ = write!(out, "\"{client}\"");
     }
+    if let Some(policy) = details.policy {
+        put_hex("policy", &policy.to_be_bytes(), out);
+    }
+    if let Some(would) = details.would {
+        put_text("would", would.name(), out);
+    }
     // Every key brought a comma before itself; the first one's goes.
     if out.len() > inside {
         out.remove(inside);
@@ -135,6 +149,22 @@ fn put_name(key: &str, name: Option<&str>, out: &mut Vec<u8>) {
     if let Some(name) = name {
         put_text(key, cut(name), out);
     }
+}
+
+fn put_names(key: &str, names: &[String], out: &mut Vec<u8>) {
+    if names.is_empty() {
+        return;
+    }
+    put_key(key, out);
+    let mut separator = b'[';
+    for name in names.iter().take(LISTED) {
+        out.push(separator);
+        out.push(b'"');
+        escape(cut(name), out);
+        out.push(b'"');
+        separator = b',';
+    }
+    out.push(b']');
 }
 
 fn put_hex(key: &str, bytes: &[u8], out: &mut Vec<u8>) {

@@ -1,5 +1,6 @@
 //! What a record may say. Every field is of a type that can't hold a row, a parameter, a statement text or a
-//! secret; the two names (actor and tenant) are cut to [`NAME_BYTES`].
+//! secret; names are cut to [`NAME_BYTES`]. The exception is [`Record::pattern`], a statement without its
+//! literals, which a policy has to ask for.
 
 use postern_types::{InstanceId, SessionId, SqlState};
 use sha2::{Digest, Sha256};
@@ -7,6 +8,10 @@ use std::net::IpAddr;
 
 /// Longest part of a name that is recorded, in bytes. PostgreSQL's own names have at most 63.
 pub(crate) const NAME_BYTES: usize = 128;
+/// Longest statement without its literals that is recorded, in bytes.
+pub const PATTERN_BYTES: usize = 8 * 1024;
+/// Most roles or objects of a record.
+pub(crate) const LISTED: usize = 16;
 /// Most statements of one exchange whose digests are recorded; `Details::statements` has the true count.
 pub(crate) const RESOURCES: usize = 64;
 
@@ -40,13 +45,18 @@ pub enum Event {
     EnvelopeRefused,
     /// A policy was loaded; the resource is its digest.
     PolicyLoaded,
+    /// A changed policy has mistakes and was not taken; the one from before still holds. The resource is the
+    /// digest of what was not taken.
+    PolicyRefused,
+    /// A statement as a role in learn or shadow mode ran it, without its literals.
+    StatementLearned,
     /// A torn last line was cut off at start; `Details::bytes` of it. Written by [`crate::Ledger::open`].
     LedgerRecovered,
 }
 
 impl Event {
     /// All events.
-    pub const ALL: [Event; 13] = [
+    pub const ALL: [Event; 15] = [
         Event::SignIn,
         Event::SessionOpen,
         Event::SessionClose,
@@ -59,6 +69,8 @@ impl Event {
         Event::StageStop,
         Event::EnvelopeRefused,
         Event::PolicyLoaded,
+        Event::PolicyRefused,
+        Event::StatementLearned,
         Event::LedgerRecovered,
     ];
 
@@ -77,6 +89,8 @@ impl Event {
             Event::StageStop => "stage.stop",
             Event::EnvelopeRefused => "envelope.refused",
             Event::PolicyLoaded => "policy.loaded",
+            Event::PolicyRefused => "policy.refused",
+            Event::StatementLearned => "statement.learned",
             Event::LedgerRecovered => "ledger.recovered",
         }
     }
@@ -169,6 +183,10 @@ pub struct Details {
     pub instance: Option<InstanceId>,
     /// Address of the client.
     pub client: Option<IpAddr>,
+    /// The version of the policy that decided: the first eight bytes of its digest.
+    pub policy: Option<u64>,
+    /// What enforcing the policy would have done, where it is not enforced.
+    pub would: Option<Outcome>,
 }
 
 /// One record. Made as `Record { session: Some(id), ..Record::new(now_ms, Event::Exchange) }`.
@@ -196,6 +214,16 @@ pub struct Record<'a> {
     pub result: Outcome,
     /// Numbers and names that go with it.
     pub details: Details,
+    /// The rule of the policy that decided, such as `access.cedar:12`.
+    pub rule: Option<&'a str>,
+    /// What the rule was about: an action and an object of the catalogue each, such as
+    /// `select shop.orders.total`. At most 16 are recorded.
+    pub objects: &'a [String],
+    /// Roles of the actor.
+    pub roles: &'a [String],
+    /// A statement without its literals, as `postern-sql` makes it; longer ones than [`PATTERN_BYTES`], and
+    /// those with control characters, are left out.
+    pub pattern: Option<&'a str>,
 }
 
 impl Record<'_> {
@@ -213,6 +241,10 @@ impl Record<'_> {
             resource: &[],
             result: Outcome::default(),
             details: Details::default(),
+            rule: None,
+            objects: &[],
+            roles: &[],
+            pattern: None,
         }
     }
 }

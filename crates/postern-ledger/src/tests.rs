@@ -86,7 +86,13 @@ fn a_record_is_written_with_all_it_says_and_nothing_else() {
             duration_us: Some(6),
             instance: Some(RUN),
             client: Some("2001:db8::1".parse().unwrap()),
+            policy: Some(0xfeed),
+            would: Some(Outcome::Refused),
         },
+        rule: Some("access.cedar:12"),
+        objects: &["select shop.orders".to_owned()],
+        roles: &["app".to_owned(), "clerk".to_owned()],
+        pattern: Some("select * from \"o\" where id = $1"),
         ..Record::new(NOW, Event::Exchange)
     });
     ledger.commit().unwrap();
@@ -105,16 +111,49 @@ fn a_record_is_written_with_all_it_says_and_nothing_else() {
                 "sha256:822ae07d4783158bc1912bb623e5107cc9002d519e1143a9c200ed6ee18b6d0f",
                 "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
             ],
-            "result": "refused",
+            "result": "refused", "rule": "access.cedar:12", "objects": ["select shop.orders"],
+            "roles": ["app", "clerk"], "pattern": "select * from \"o\" where id = $1",
             "details": {
                 "sqlstate": "42501", "reason": "schema", "reference": "0000000000001234", "rows": 1,
                 "bytes": 2, "messages": 3, "statements": 4, "parts": 5, "duration_us": 6,
-                "instance": "ab".repeat(16), "client": "2001:db8::1",
+                "instance": "ab".repeat(16), "client": "2001:db8::1", "policy": "000000000000feed",
+                "would": "refused",
             },
         })
     );
     let raw = fs::read(&record_files(dir.path())[0]).unwrap();
     assert!(!raw.contains(&0x1b), "no terminal control goes into the file");
+}
+
+#[test]
+fn names_and_patterns_are_bounded() {
+    let dir = TempDir::new().unwrap();
+    let mut ledger = open(dir.path()).unwrap();
+    let names = vec!["\u{1}".repeat(1000); 1000];
+    for pattern in [
+        "x".repeat(PATTERN_BYTES + 1),
+        "a\tb".to_owned(),
+        "\"".repeat(PATTERN_BYTES),
+    ] {
+        ledger.append(&Record {
+            rule: Some(&names[0]),
+            objects: &names,
+            roles: &names,
+            pattern: Some(&pattern),
+            ..exchange(1)
+        });
+    }
+    ledger.commit().unwrap();
+    let raw = fs::read_to_string(&record_files(dir.path())[0]).unwrap();
+    assert!(raw.lines().all(|line| line.len() < MAX_LINE_BYTES));
+    let lines = lines(dir.path());
+    let kept: Vec<_> = lines[1..]
+        .iter()
+        .map(|line| line.get("pattern").is_some())
+        .collect();
+    assert_eq!(kept, [false, false, true]);
+    assert_eq!(lines[1]["objects"].as_array().unwrap().len(), 16);
+    assert_eq!(lines[1]["rule"].as_str().unwrap().len(), 128);
 }
 
 #[test]

@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// What is wrong with a policy, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PolicyError {
+    /// File of the policy directory, relative to it; `None` for a text that is read by itself.
+    pub file: Option<String>,
     /// Line, from 1, where it is known.
     pub line: Option<u64>,
     /// Column, from 1, where it is known.
@@ -20,8 +22,12 @@ pub struct PolicyError {
 
 impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let (Some(line), Some(column)) = (self.line, self.column) {
-            write!(f, "line {line}, column {column}: ")?;
+        match (&self.file, self.line, self.column) {
+            (Some(file), Some(line), Some(column)) => write!(f, "{file}:{line}:{column}: ")?,
+            (Some(file), Some(line), None) => write!(f, "{file}:{line}: ")?,
+            (Some(file), None, _) => write!(f, "{file}: ")?,
+            (None, Some(line), Some(column)) => write!(f, "line {line}, column {column}: ")?,
+            (None, _, _) => {}
         }
         f.write_str(&self.message)
     }
@@ -32,9 +38,29 @@ impl std::error::Error for PolicyError {}
 impl PolicyError {
     pub(crate) fn at<T>(place: &Spanned<T>, message: impl Into<String>) -> PolicyError {
         PolicyError {
+            file: None,
             line: Some(place.referenced.line()),
             column: Some(place.referenced.column()),
             message: message.into(),
+        }
+    }
+
+    /// A mistake of a whole file, or one whose line is not known.
+    pub fn of(file: &str, message: impl Into<String>) -> PolicyError {
+        PolicyError {
+            file: Some(file.to_owned()),
+            line: None,
+            column: None,
+            message: message.into(),
+        }
+    }
+
+    /// The same mistake, in this file.
+    #[must_use]
+    pub fn within(self, file: &str) -> PolicyError {
+        PolicyError {
+            file: Some(file.to_owned()),
+            ..self
         }
     }
 }
@@ -47,6 +73,36 @@ pub(crate) struct Document {
     pub(crate) roles: BTreeMap<String, Spanned<RoleDocument>>,
     #[serde(default)]
     pub(crate) limits: LimitsDocument,
+    /// Which tables belong to tenants.
+    #[serde(default)]
+    pub(crate) tenants: Option<Spanned<TenantsDocument>>,
+    /// A refusal tells the client the rule and the objects.
+    #[serde(default)]
+    pub(crate) denial_details: bool,
+}
+
+/// Which tables belong to tenants.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TenantsDocument {
+    /// Name of the column that says whose row it is.
+    pub(crate) column: Spanned<String>,
+    /// `auto`, or a list of SCHEMA.TABLE.
+    #[serde(default)]
+    pub(crate) tables: Option<Spanned<TenantTables>>,
+    /// The setting that row-level security reads.
+    #[serde(default)]
+    pub(crate) setting: Option<Spanned<String>>,
+}
+
+/// The tables with a tenant column.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(crate) enum TenantTables {
+    /// These.
+    Listed(Vec<String>),
+    /// `auto`: whichever has a column of that name.
+    Word(String),
 }
 
 /// One role.
@@ -65,16 +121,68 @@ pub(crate) struct RoleDocument {
     pub(crate) catalog: Option<Catalog>,
     #[serde(default)]
     pub(crate) errors: Option<ErrorDetail>,
+    /// Only named statements may run.
+    #[serde(default)]
+    pub(crate) named: bool,
+    #[serde(default)]
+    pub(crate) access: Option<AccessWord>,
+    /// SELECT of a table, UPDATE and DELETE need a WHERE clause.
+    #[serde(default)]
+    pub(crate) require_where: bool,
+    /// Values come as parameters, never in the text.
+    #[serde(default)]
+    pub(crate) require_parameters: bool,
+    #[serde(default)]
+    pub(crate) max_joins: Option<u32>,
+    /// Functions that may be called although they are not harmless.
+    #[serde(default)]
+    pub(crate) functions: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub(crate) tenancy: Option<Tenancy>,
+    /// Statements are recorded without their literals, as in learn mode.
+    #[serde(default)]
+    pub(crate) record_statements: bool,
     #[serde(default)]
     pub(crate) limits: LimitsDocument,
 }
 
-/// Whether a role is held to its list.
+/// What becomes of a statement that no rule allows. The order is that of strictness: a user with several
+/// roles is held to the most lenient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// It is refused.
+    Enforce,
+    /// It runs, and what enforcing would have done is recorded.
+    Shadow,
+    /// It runs, and is recorded without its literals, so that `postern policy learn` can propose it.
+    Learn,
+    /// It runs. No rule is asked.
+    Open,
+}
+
+/// By which rules a role's own SQL is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Mode {
-    Enforce,
-    Open,
+pub(crate) enum AccessWord {
+    /// By `statements`, `schemas` and `catalog`.
+    Lists,
+    /// By `access.cedar`.
+    Cedar,
+}
+
+/// How the rows of other tenants are kept away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tenancy {
+    /// A statement must show by itself that it touches rows of the session's tenant only.
+    Prove,
+    /// By row-level security in the database.
+    Rls,
+    /// By both.
+    Both,
+    /// Not at all.
+    None,
 }
 
 /// What a role may do with pg_catalog and information_schema.
@@ -98,6 +206,7 @@ pub(crate) fn read(yaml: &str) -> Result<Document, PolicyError> {
     serde_saphyr::from_str(yaml).map_err(|error| {
         let place = error.location();
         PolicyError {
+            file: None,
             line: place.map(|place| place.line()),
             column: place.map(|place| place.column()),
             message: plain(&error),

@@ -121,3 +121,29 @@ pub(crate) fn is_allowed(name: &str, catalog: bool) -> bool {
     }
     !REFUSED.contains(&name) && !REFUSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
+
+/// Stable functions of PostgreSQL that tell about the server, the session or the rights of others.
+const TELLING: [&str; 7] = [
+    "current_setting",
+    "col_description",
+    "obj_description",
+    "shobj_description",
+    "inet_client_port",
+    "has_parameter_privilege",
+    "fmgr_sql_validator",
+];
+
+/// Of a family that reaches out of the statement, wherever it was installed.
+pub(crate) fn is_refused_anywhere(name: &str) -> bool {
+    REFUSED.contains(&name) || REFUSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether an immutable or stable function of `pg_catalog` with this name was found to do nothing but give a
+/// value. The functions of operators and casts are among them.
+pub(crate) fn is_reviewed(name: &str, catalog: bool) -> bool {
+    let of_operators = name.starts_with("pg_lsn_") || name.starts_with("pg_snapshot_");
+    if TELLING.contains(&name) {
+        return catalog && name != "current_setting";
+    }
+    of_operators || is_allowed(name, catalog)
+}

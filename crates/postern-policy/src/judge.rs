@@ -1,14 +1,18 @@
 //! The decision on one statement.
 
-use crate::document::Mode;
-use crate::policy::{Rights, Role};
+use crate::access::{self, Principal};
+use crate::document::{Mode, Tenancy};
+use crate::policy::Rights;
+use crate::role::Role;
+use crate::verdict::{Denial, Finding, Judgement};
 use crate::word::{Listing, StatementWord, listing};
 use crate::{functions, settings};
+use postern_sql::resolve::{ResolveError, Resolved};
 use postern_sql::{Access, FunctionUse, Statement, StatementKind, TableUse};
 use postern_types::{Refusal, SqlState};
 
 /// Tables of the catalogue with secrets, other sessions' doings, or samples of rows.
-const SECRET_CATALOG: [&str; 26] = [
+pub(crate) const SECRET_CATALOG: [&str; 26] = [
     "pg_authid",
     "pg_shadow",
     "pg_user_mapping",
@@ -44,23 +48,229 @@ fn denied(what: impl std::fmt::Display) -> Refusal {
     )
 }
 
+/// Who a statement is judged for, besides the roles.
+#[derive(Clone, Copy, Debug)]
+pub struct Who<'a> {
+    /// The name given at sign-in.
+    pub user: &'a str,
+    /// The user's tenant.
+    pub tenant: Option<&'a str>,
+}
+
+/// What the client is told by rules that tell nothing about themselves.
+fn not_allowed() -> Refusal {
+    Refusal::error(
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        "permission denied: the policy does not allow this statement",
+    )
+}
+
 impl Rights<'_> {
-    /// Decides on one statement: it may run if one of the user's roles allows all of it.
+    /// Decides on one statement by the lists of `policy.yaml` alone: it may run if one of the user's roles
+    /// allows all of it.
     ///
     /// # Errors
     /// The refusal for the client, which tells nothing about the rule.
     pub fn judge(&self, statement: &Statement) -> Result<(), Refusal> {
-        self.check_for_all(statement)?;
+        let nobody = Who {
+            user: "",
+            tenant: None,
+        };
+        match self.decide(&nobody, statement, None).outcome {
+            Ok(_) => Ok(()),
+            Err(denial) => Err(denial.refusal),
+        }
+    }
+
+    /// Decides on one statement, as if the policy were enforced. `resolved` is needed where
+    /// [`Rights::catalog`] gives a catalogue, and is `None` otherwise.
+    pub fn decide(
+        &self,
+        who: &Who<'_>,
+        statement: &Statement,
+        resolved: Option<Result<&Resolved, &ResolveError>>,
+    ) -> Judgement {
+        let mut findings = Vec::new();
+        let (outcome, role) = match self.outcome(who, statement, resolved, &mut findings) {
+            Ok((demands, role)) => (Ok(demands), role),
+            Err(denial) => (Err(denial), None),
+        };
+        Judgement {
+            outcome,
+            role,
+            findings,
+        }
+    }
+
+    fn outcome(
+        &self,
+        who: &Who<'_>,
+        statement: &Statement,
+        resolved: Option<Result<&Resolved, &ResolveError>>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(Vec<crate::Demand>, Option<String>), Denial> {
+        self.check_for_all(statement).map_err(|refusal| Denial {
+            absolute: true,
+            ..Denial::new(refusal, "what nobody may change")
+        })?;
+        if let Some((name, _)) = self.roles.iter().find(|(_, role)| role.mode == Mode::Open) {
+            return Ok((Vec::new(), Some((*name).to_owned())));
+        }
+        let resolved = match resolved {
+            Some(Ok(resolved)) => Some(resolved),
+            Some(Err(error)) => return Err(unresolved(error)),
+            None => None,
+        };
+        let role = self.by_a_role(who, statement, resolved, findings)?;
+        let demands = self.by_tenancy(resolved, findings)?;
+        Ok((demands, Some(role)))
+    }
+
+    /// The role that lets the statement through; those with `access: cedar` do so together.
+    fn by_a_role(
+        &self,
+        who: &Who<'_>,
+        statement: &Statement,
+        resolved: Option<&Resolved>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<String, Denial> {
         let mut first = None;
-        for role in &self.roles {
-            match self.check_role(role, statement) {
-                Ok(()) => return Ok(()),
-                Err(refusal) => {
-                    first.get_or_insert(refusal);
+        for (name, role) in self.roles.iter().filter(|(_, role)| !role.cedar) {
+            let judged = self
+                .check_role(role, statement)
+                .map_err(|refusal| Denial::new(refusal, format!("lists of role {name}")))
+                .and_then(|()| constraints(name, role, resolved));
+            match judged {
+                Ok(()) => {
+                    findings.push(Finding::allowed(statement.kind.name(), format!("role {name}")));
+                    return Ok((*name).to_owned());
+                }
+                Err(denial) => {
+                    findings.push(Finding::refused(statement.kind.name(), denial.rule.clone()));
+                    first.get_or_insert(denial);
                 }
             }
         }
-        Err(first.unwrap_or_else(|| denied("statement")))
+        let cedar: Vec<(&str, &Role)> = self
+            .roles
+            .iter()
+            .filter(|(_, role)| role.cedar)
+            .copied()
+            .collect();
+        if let Some((name, _)) = cedar.first() {
+            match self.by_access_rules(who, &cedar, statement, resolved, findings) {
+                Ok(()) => return Ok((*name).to_owned()),
+                Err(denial) => _ = first.get_or_insert(denial),
+            }
+        }
+        Err(first.unwrap_or_else(|| Denial::new(not_allowed(), "no role")))
+    }
+
+    fn by_access_rules(
+        &self,
+        who: &Who<'_>,
+        cedar: &[(&str, &Role)],
+        statement: &Statement,
+        resolved: Option<&Resolved>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(), Denial> {
+        let (Some(rules), Some(catalog), Some(resolved)) = (&self.parts.rules, &self.parts.catalog, resolved)
+        else {
+            return Err(Denial::new(not_allowed(), "no catalogue"));
+        };
+        for (name, role) in cedar {
+            if role.named && needs_name(statement.kind) {
+                return Err(only_named(name));
+            }
+            constraints(name, role, Some(resolved))?;
+        }
+        let names: Vec<&str> = cedar.iter().map(|(name, _)| *name).collect();
+        let asked = findings.len();
+        let case = access::Case {
+            rules,
+            catalog,
+            roles: cedar,
+            who: Principal {
+                user: who.user,
+                roles: &names,
+                tenant: who.tenant,
+            },
+            statement,
+            resolved,
+        };
+        access::decide(&case, findings);
+        let against = || findings.iter().skip(asked).filter(|finding| !finding.allowed);
+        let Some(first) = against().next() else {
+            return Ok(());
+        };
+        Err(Denial {
+            objects: against().map(|finding| finding.what.clone()).collect(),
+            ..Denial::new(not_allowed(), first.rule.clone())
+        })
+    }
+
+    /// Whether the statement keeps to one tenant, and what has to hold of its values for that.
+    fn by_tenancy(
+        &self,
+        resolved: Option<&Resolved>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Vec<crate::Demand>, Denial> {
+        let tenancy = self.tenancy();
+        let Some(tenants) = self.parts.tenants.as_ref().filter(|_| tenancy != Tenancy::None) else {
+            return Ok(Vec::new());
+        };
+        let (Some(catalog), Some(resolved)) = (&self.parts.catalog, resolved) else {
+            return Err(Denial::new(not_allowed(), "no catalogue"));
+        };
+        let touched = tenants.touched(resolved, catalog);
+        if touched.is_empty() {
+            return Ok(Vec::new());
+        }
+        if matches!(tenancy, Tenancy::Rls | Tenancy::Both) {
+            let open: Vec<String> = touched
+                .iter()
+                .filter(|relation| !relation.row_security)
+                .map(|relation| format!("table {}.{}", relation.schema, relation.name))
+                .collect();
+            if !open.is_empty() {
+                let rule = "tenancy: row-level security is not on";
+                findings.extend(open.iter().map(|table| Finding::refused(table, rule)));
+                return Err(Denial {
+                    objects: open,
+                    ..Denial::new(not_allowed(), rule)
+                });
+            }
+        }
+        if tenancy == Tenancy::Rls {
+            // It does not hold for these.
+            return tenants
+                .refuse_whole(resolved, catalog)
+                .map_or(Ok(Vec::new()), |table| {
+                    let rule = "tenancy: row-level security does not hold for TRUNCATE";
+                    findings.push(Finding::refused(&table, rule));
+                    Err(Denial {
+                        objects: vec![table],
+                        ..Denial::new(not_allowed(), rule)
+                    })
+                });
+        }
+        match tenants.prove(resolved, catalog) {
+            Ok(demands) => {
+                findings.push(Finding::allowed(
+                    "rows of other tenants",
+                    "tenancy: shown to be out of reach",
+                ));
+                Ok(demands)
+            }
+            Err(places) => {
+                let rule = "tenancy: not shown to keep to the rows of one tenant";
+                findings.extend(places.iter().map(|place| Finding::refused(place, rule)));
+                Err(Denial {
+                    objects: places,
+                    ..Denial::new(not_allowed(), rule)
+                })
+            }
+        }
     }
 
     /// Decides on the length of a text, before it is parsed.
@@ -90,8 +300,8 @@ impl Rights<'_> {
     }
 
     fn check_role(&self, role: &Role, statement: &Statement) -> Result<(), Refusal> {
-        if role.mode == Mode::Open {
-            return Ok(());
+        if role.named && needs_name(statement.kind) {
+            return Err(not_allowed());
         }
         for kind in std::iter::once(&statement.kind).chain(&statement.parts) {
             check_kind(role, *kind)?;
@@ -163,6 +373,13 @@ fn check_kind(role: &Role, kind: StatementKind) -> Result<(), Refusal> {
 fn check_function(role: &Role, function: &FunctionUse) -> Result<(), Refusal> {
     // It is a SET in another form: what it sets is judged with the settings.
     let sets = function.name == "set_config" && role.statements.contains(&StatementWord::Set);
+    let schema = function.schema.as_deref().unwrap_or("pg_catalog");
+    if role
+        .functions
+        .contains(&(schema.to_owned(), function.name.clone()))
+    {
+        return Ok(());
+    }
     let built_in = sets || functions::is_allowed(&function.name, role.catalog);
     let allowed = match function.schema.as_deref() {
         None | Some("pg_catalog") => built_in,
@@ -173,5 +390,80 @@ fn check_function(role: &Role, function: &FunctionUse) -> Result<(), Refusal> {
         Ok(())
     } else {
         Err(denied(format_args!("function {}", function.name)))
+    }
+}
+
+/// What a role asks of a statement besides what it touches.
+fn constraints(name: &str, role: &Role, resolved: Option<&Resolved>) -> Result<(), Denial> {
+    let Some(resolved) = resolved else {
+        let asks = role.require_where || role.require_parameters || role.max_joins.is_some();
+        return if asks {
+            Err(Denial::new(not_allowed(), "no catalogue"))
+        } else {
+            Ok(())
+        };
+    };
+    let broken = if role.require_where && !resolved.has_where {
+        "require_where"
+    } else if role.require_parameters && resolved.literals {
+        "require_parameters"
+    } else if role.max_joins.is_some_and(|most| resolved.joins > most) {
+        "max_joins"
+    } else {
+        return Ok(());
+    };
+    Err(Denial::new(not_allowed(), format!("{broken} of role {name}")))
+}
+
+fn unresolved(error: &ResolveError) -> Denial {
+    let refusal = Refusal {
+        code: error.code,
+        message: error.message.clone(),
+        position: error.position,
+        fatal: false,
+    };
+    Denial::new(refusal, "its names can't be resolved")
+}
+
+fn only_named(name: &str) -> Denial {
+    Denial::new(not_allowed(), format!("named of role {name}"))
+}
+
+/// Whether a role that is held to named statements needs a name for this kind. Written as a full list, so that
+/// a new kind has to be thought about.
+fn needs_name(kind: StatementKind) -> bool {
+    use StatementKind as K;
+    match kind {
+        K::Select
+        | K::Insert
+        | K::Update
+        | K::Delete
+        | K::Merge
+        | K::Prepare
+        | K::Execute
+        | K::DeclareCursor { .. }
+        | K::Copy { .. }
+        | K::Explain
+        | K::Lock
+        | K::Truncate
+        | K::Ddl
+        | K::Do
+        | K::Call
+        | K::Load
+        | K::Maintenance
+        | K::Other => true,
+        K::Transaction(_)
+        | K::Set
+        | K::SetLocal
+        | K::Show
+        | K::Reset
+        | K::ResetAll
+        | K::Discard { .. }
+        | K::Deallocate
+        | K::Fetch
+        | K::CloseCursor
+        | K::Listen
+        | K::Unlisten
+        | K::Notify => false,
     }
 }

@@ -1,22 +1,36 @@
 //! The policy: what the statements of each role may do.
 //!
-//! `policy.yaml` is reviewed by people and kept with the application's code. This crate reads it and judges
-//! statements that `postern-sql` has analysed, settings of a session, and start-up parameters. It decides
-//! by names alone: it has no catalogue of the database, so what a view or a function hides is up to the
-//! rights of the role in the database. What is not listed is refused.
+//! A policy is a directory that people review and keep with the application's code: `policy.yaml`, rules in
+//! `access.cedar`, named statements in `queries/`, and the catalogue of the database. This crate reads it and
+//! judges statements that `postern-sql` has analysed and resolved, settings of a session, and start-up
+//! parameters. What is not allowed by something is refused. A role that is judged by lists is judged by names
+//! alone; what a view or a function hides from them is up to the rights of the role in the database.
 //!
-//! Pure: no I/O, no clock. Not here: parsing SQL, sealing, who is signed in.
+//! Pure: no I/O, no clock. Not here: parsing SQL, reading files, sealing, who is signed in.
 
+mod access;
 mod document;
 mod functions;
 mod judge;
+mod load;
+mod named;
 mod policy;
+mod role;
 mod settings;
+mod tenancy;
+mod verdict;
 mod word;
 
 #[cfg(test)]
 mod tests;
 
-pub use document::PolicyError;
-pub use policy::{Limits, Policy, Rights};
+pub use access::ACCESS_SCHEMA;
+pub use document::{Mode, PolicyError, Tenancy};
+pub use judge::Who;
+pub use load::is_policy_file;
+pub use named::{Match, NamedIndex, NamedStatement, TenantRule};
+pub use policy::{Policy, PolicyHash, Rights};
+pub use role::Limits;
+pub use tenancy::{BoundValue, Demand, Source, TenantType};
+pub use verdict::{Denial, Finding, Judgement};
 pub use word::StatementWord;

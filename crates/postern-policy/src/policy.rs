@@ -1,88 +1,131 @@
 //! The policy in memory, and the rights of one user under it.
 
-use crate::document::{self, Catalog, LimitsDocument, Mode, PolicyError, RoleDocument};
+use crate::access::Rules;
+use crate::document::{Mode, PolicyError, Tenancy};
+use crate::load;
+use crate::named::NamedIndex;
+use crate::role::{Limits, Role};
+use crate::tenancy::Tenants;
 use crate::word::StatementWord;
+use postern_catalog::Catalog;
 use postern_types::ErrorDetail;
-use serde_saphyr::Spanned;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
-/// Longest name PostgreSQL keeps, in bytes.
-const MAX_NAME_BYTES: usize = 63;
+/// Identity of one version of a policy: SHA-256 over all of its files.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PolicyHash(pub [u8; 32]);
 
-/// A policy that has been read and checked.
+impl PolicyHash {
+    /// Its first eight bytes, as they are in records.
+    pub fn short(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+}
+
+impl fmt::Display for PolicyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for PolicyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// One version of a policy, read and checked. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    roles: BTreeMap<String, Role>,
+    pub(crate) hash: PolicyHash,
+    pub(crate) parts: Arc<Parts>,
 }
 
-/// One role of a policy.
-#[derive(Clone, Debug)]
-pub(crate) struct Role {
-    pub(crate) mode: Mode,
-    pub(crate) database_role: String,
-    pub(crate) search_path: Vec<String>,
-    pub(crate) statements: BTreeSet<StatementWord>,
-    pub(crate) schemas: BTreeSet<String>,
-    pub(crate) catalog: bool,
-    pub(crate) errors: ErrorDetail,
-    pub(crate) limits: Limits,
-}
-
-/// Limits of a role; `None` is no limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Most rows in the answer to one exchange.
-    pub max_rows: Option<u64>,
-    /// Most bytes of rows in the answer to one exchange.
-    pub max_bytes: Option<u64>,
-    /// Most bytes of one SQL text.
-    pub max_statement_bytes: Option<u64>,
-    /// Longest run of one statement in milliseconds.
-    pub statement_timeout_ms: Option<u32>,
+/// What the files of a policy say.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) roles: BTreeMap<String, Role>,
+    pub(crate) tenants: Option<Tenants>,
+    pub(crate) denial_details: bool,
+    pub(crate) catalog: Option<Catalog>,
+    pub(crate) rules: Option<Rules>,
+    pub(crate) named: NamedIndex,
 }
 
 /// What one user may do: each of the user's roles allows what it allows. The database role, the
-/// search_path and the limits are those of the first role.
+/// search_path, the limits and the tenancy are those of the first role.
 #[derive(Clone, Debug)]
 pub struct Rights<'a> {
+    pub(crate) parts: &'a Parts,
     pub(crate) first: &'a Role,
-    pub(crate) roles: Vec<&'a Role>,
+    pub(crate) roles: Vec<(&'a str, &'a Role)>,
 }
 
 impl Policy {
-    /// Reads `policy.yaml`.
+    /// Reads a `policy.yaml` that stands alone.
     ///
     /// # Errors
-    /// When it is not YAML, has an unknown field, or contradicts itself.
+    /// The first mistake: when it is not YAML, has an unknown field, contradicts itself, or needs other
+    /// files.
     pub fn parse(yaml: &str) -> Result<Policy, PolicyError> {
-        let document = document::read(yaml)?;
-        if document.version.value != 1 {
-            return Err(PolicyError::at(
-                &document.version,
-                "this build reads policies of `version: 1` only",
-            ));
-        }
-        let mut roles = BTreeMap::new();
-        for (name, role) in document.roles {
-            roles.insert(name, Role::new(role, document.limits)?);
-        }
-        Ok(Policy { roles })
+        Policy::load(&[(load::POLICY_FILE, yaml.as_bytes())]).map_err(|mistakes| {
+            let first = mistakes.into_iter().next();
+            let unknown = || PolicyError::of(load::POLICY_FILE, "it can't be read");
+            PolicyError {
+                file: None,
+                ..first.unwrap_or_else(unknown)
+            }
+        })
+    }
+
+    /// Reads the files of a policy directory: paths relative to it, with their contents. Files that
+    /// [`is_policy_file`](crate::is_policy_file) does not know are left out.
+    ///
+    /// # Errors
+    /// Every mistake in them, by file and line.
+    pub fn load(files: &[(impl AsRef<str>, impl AsRef<[u8]>)]) -> Result<Policy, Vec<PolicyError>> {
+        load::load(files)
+    }
+
+    /// Which version it is.
+    pub fn hash(&self) -> PolicyHash {
+        self.hash
     }
 
     /// Names of its roles.
     pub fn roles(&self) -> impl Iterator<Item = &str> {
-        self.roles.keys().map(String::as_str)
+        self.parts.roles.keys().map(String::as_str)
+    }
+
+    /// The database as `catalog.json` has it.
+    pub fn catalog(&self) -> Option<&Catalog> {
+        self.parts.catalog.as_ref()
+    }
+
+    /// The named statements.
+    pub fn named(&self) -> &NamedIndex {
+        &self.parts.named
     }
 
     /// The rights of a user with these roles. `None` when there is no role, or one that the policy does not
     /// have: a mistyped role must not leave the user with the rest of them.
     pub fn rights(&self, roles: &[String]) -> Option<Rights<'_>> {
-        let roles: Vec<&Role> = roles
+        let roles: Vec<(&str, &Role)> = roles
             .iter()
-            .map(|name| self.roles.get(name))
+            .map(|name| {
+                let (name, role) = self.parts.roles.get_key_value(name)?;
+                Some((name.as_str(), role))
+            })
             .collect::<Option<_>>()?;
-        let first = roles.first().copied()?;
-        Some(Rights { first, roles })
+        let (_, first) = roles.first().copied()?;
+        Some(Rights {
+            parts: &self.parts,
+            first,
+            roles,
+        })
     }
 }
 
@@ -107,116 +150,56 @@ impl Rights<'_> {
         self.first.errors
     }
 
+    /// What becomes of a statement that no rule allows: the most lenient of the roles decides.
+    pub fn mode(&self) -> Mode {
+        let modes = self.roles.iter().map(|(_, role)| role.mode);
+        modes.max().unwrap_or(Mode::Enforce)
+    }
+
     /// May hear what others NOTIFY.
     pub fn may_listen(&self) -> bool {
-        self.is_open()
+        self.mode() != Mode::Enforce
             || self
                 .roles
                 .iter()
-                .any(|role| role.statements.contains(&StatementWord::Listen))
+                .any(|(_, role)| role.cedar || role.statements.contains(&StatementWord::Listen))
     }
 
-    /// Held to no list.
+    /// Held to no rule.
     pub fn is_open(&self) -> bool {
-        self.roles.iter().any(|role| role.mode == Mode::Open)
+        self.mode() == Mode::Open
     }
-}
 
-impl Role {
-    fn new(document: Spanned<RoleDocument>, defaults: LimitsDocument) -> Result<Role, PolicyError> {
-        if document.value.mode == Mode::Open && is_listed(&document.value) {
-            return Err(PolicyError::at(
-                &document,
-                "a role with `mode: open` may run anything, so `statements`, `schemas` and `catalog` \
-                 say nothing; remove them or use `mode: enforce`",
-            ));
-        }
-        let role = document.value;
-        let name = |text: &Spanned<String>| check_name(text).map(|()| text.value.clone());
-        let schemas: BTreeSet<String> = role
-            .schemas
-            .iter()
-            .flatten()
-            .map(name)
-            .collect::<Result<_, _>>()?;
-        let search_path = match &role.search_path {
-            Some(path) => read_search_path(path)?,
-            None => Vec::new(),
-        };
-        if role.mode == Mode::Enforce
-            && let Some(path) = &role.search_path
-            && let Some(missing) = search_path.iter().find(|schema| !schemas.contains(*schema))
-        {
-            return Err(PolicyError::at(
-                path,
-                format!(
-                    "`{missing}` is searched for unqualified names but is not among `schemas`; add it there"
-                ),
-            ));
-        }
-        check_name(&role.database_role)?;
-        Ok(Role {
-            mode: role.mode,
-            database_role: role.database_role.value,
-            search_path,
-            statements: role.statements.into_iter().flatten().collect(),
-            schemas,
-            catalog: role.catalog == Some(Catalog::Read),
-            errors: role.errors.unwrap_or(ErrorDetail::Full),
-            limits: limits(role.limits, defaults),
-        })
+    /// Statements are recorded, without their literals.
+    pub fn records_statements(&self) -> bool {
+        let (mode, asked) = (
+            self.mode(),
+            self.roles.iter().any(|(_, role)| role.record_statements),
+        );
+        asked || matches!(mode, Mode::Learn | Mode::Shadow)
     }
-}
 
-fn is_listed(role: &RoleDocument) -> bool {
-    role.statements.is_some() || role.schemas.is_some() || role.catalog.is_some()
-}
-
-fn limits(own: LimitsDocument, defaults: LimitsDocument) -> Limits {
-    Limits {
-        max_rows: own.max_rows.or(defaults.max_rows),
-        max_bytes: own.max_bytes.or(defaults.max_bytes),
-        max_statement_bytes: own.max_statement_bytes.or(defaults.max_statement_bytes),
-        statement_timeout_ms: own.statement_timeout_ms.or(defaults.statement_timeout_ms),
+    /// A refusal tells the client the rule and the objects.
+    pub fn tells_denials(&self) -> bool {
+        self.parts.denial_details
     }
-}
 
-/// A schema or role name as PostgreSQL keeps it: upper case is meant literally.
-fn check_name(name: &Spanned<String>) -> Result<(), PolicyError> {
-    let text = &name.value;
-    if text.is_empty() || text.len() > MAX_NAME_BYTES || text.contains('\0') {
-        return Err(PolicyError::at(name, "a name has 1 to 63 bytes"));
+    /// How the rows of other tenants are kept away.
+    pub fn tenancy(&self) -> Tenancy {
+        self.first.tenancy(self.parts.tenants.is_some())
     }
-    if text.starts_with("pg_") || text == "information_schema" {
-        return Err(PolicyError::at(
-            name,
-            format!("`{text}` belongs to PostgreSQL; for reading the catalogue use `catalog: read`"),
-        ));
-    }
-    Ok(())
-}
 
-/// A list of plain names separated by commas. Quoting and `$user` are not offered: what is written here
-/// must mean the same to people, to this policy and to PostgreSQL.
-fn read_search_path(path: &Spanned<String>) -> Result<Vec<String>, PolicyError> {
-    let plain = |name: &str| {
-        name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-            && name.len() <= MAX_NAME_BYTES
-            && !name.starts_with("pg_")
-    };
-    path.value
-        .split(',')
-        .map(|name| {
-            let name = name.trim();
-            plain(name).then(|| name.to_owned()).ok_or_else(|| {
-                PolicyError::at(
-                    path,
-                    "search_path is one or more plain lower-case schema names, separated by commas",
-                )
-            })
-        })
-        .collect()
+    /// Decisions depend on the user's name or tenant, not on the roles alone: what is decided for one user
+    /// does not hold for another.
+    pub fn is_personal(&self) -> bool {
+        self.roles.iter().any(|(_, role)| role.cedar)
+            && self.parts.rules.as_ref().is_some_and(Rules::is_personal)
+    }
+
+    /// The catalogue to resolve names against, where some rule of the user asks for it.
+    pub fn catalog(&self) -> Option<&Catalog> {
+        let wanted =
+            self.roles.iter().any(|(_, role)| role.needs_catalog()) || self.tenancy() != Tenancy::None;
+        self.parts.catalog.as_ref().filter(|_| wanted && !self.is_open())
+    }
 }

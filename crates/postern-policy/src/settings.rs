@@ -1,7 +1,9 @@
 //! Which settings a session may change, and which start-up parameters it may bring.
 
 use crate::Rights;
-use crate::policy::Role;
+use crate::document::Tenancy;
+use crate::role::Role;
+use crate::tenancy::Tenants;
 use crate::word::StatementWord;
 use postern_sql::{Scope, SettingChange};
 use postern_types::{Refusal, SqlState};
@@ -28,6 +30,9 @@ const OF_TRANSACTIONS: [&str; 4] = [
     "default_transaction_read_only",
     "default_transaction_deferrable",
 ];
+
+/// Settings that have one value here, which may be set again.
+const PINNED: [&str; 2] = ["client_encoding", "standard_conforming_strings"];
 
 /// Settings that may be shown to a role held to a list, besides the harmless ones.
 const SHOWN: [&str; 16] = [
@@ -94,19 +99,25 @@ fn check_for_all(change: &SettingChange) -> Result<(), Refusal> {
 pub(crate) fn check(rights: &Rights<'_>, role: Option<&Role>, change: &SettingChange) -> Result<(), Refusal> {
     check_for_all(change)?;
     let name = change.name.as_deref().unwrap_or("(computed)");
-    if limited(rights, name) {
+    // Row-level security believes this one.
+    let of_tenants = rights.parts.tenants.as_ref().map(Tenants::setting);
+    if limited(rights, name) || of_tenants == Some(name) {
         return Err(refused(name));
     }
     let Some(role) = role else {
         return Ok(());
     };
-    let pinned = ["client_encoding", "standard_conforming_strings"];
     let begins = role.statements.contains(&StatementWord::Transaction);
-    if HARMLESS.contains(&name) || pinned.contains(&name) || (begins && OF_TRANSACTIONS.contains(&name)) {
+    if HARMLESS.contains(&name) || PINNED.contains(&name) || (begins && OF_TRANSACTIONS.contains(&name)) {
         Ok(())
     } else {
         Err(refused(name))
     }
+}
+
+/// Settings that a rule for settings in general is enough for.
+pub(crate) fn is_harmless(name: &str) -> bool {
+    HARMLESS.contains(&name) || PINNED.contains(&name) || OF_TRANSACTIONS.contains(&name)
 }
 
 /// A limit of the policy is a setting of the session; the session must not lift it.
@@ -145,6 +156,19 @@ impl Rights<'_> {
             }
         }
         Ok(settings)
+    }
+
+    /// The setting by which the database knows the tenant of a session, where the policy has tenants. A user
+    /// without a tenant gets an empty one.
+    pub fn tenant_setting(&self, tenant: Option<&str>) -> Option<(String, String)> {
+        let tenants = self.parts.tenants.as_ref()?;
+        let wanted = self.tenancy() != Tenancy::None;
+        wanted.then(|| {
+            (
+                tenants.setting().to_owned(),
+                tenant.unwrap_or_default().to_owned(),
+            )
+        })
     }
 
     fn startup_setting(&self, name: &str, value: &str) -> Result<Option<(String, String)>, Refusal> {

@@ -11,7 +11,6 @@
 //! safe_encoding` and `client_encoding = UTF8` reads it. Whoever runs a statement has to hold these fixed.
 
 pub mod canonical;
-pub mod canonical;
 mod deep;
 mod depth;
 mod effects;

@@ -5,6 +5,7 @@ mod cost;
 mod depth;
 mod effects;
 mod fold;
+mod normalise;
 mod references;
 
 use super::*;
