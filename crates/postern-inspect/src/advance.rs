@@ -208,12 +208,7 @@ fn take(state: &mut AnswerState, steps: &[Expect], input: &Input<'_>) -> Result<
         }
         // `settle` never stops at a Flush, and never at Columns.
         (
-            Expect::Columns
-            | Expect::Parse
-            | Expect::Bind
-            | Expect::Close
-            | Expect::Flush
-            | Expect::Sync,
+            Expect::Columns | Expect::Parse | Expect::Bind | Expect::Close | Expect::Flush | Expect::Sync,
             _,
         ) => Err(input.out_of_turn(state)),
     }

@@ -1,9 +1,12 @@
 //! Checks a whole part of an answer.
 
 use crate::advance::{self, Progress, is_complete, settle};
+use crate::inspector::Inspector;
+use crate::look::Alerts;
+use crate::rows::{Place, Rows};
 use crate::scrub::{self, Scrubbed};
 use crate::{Violation, check_setting};
-use postern_types::{AnswerState, Contract, Phase, SqlState};
+use postern_types::{AnswerState, Contract, ErrorDetail, Phase, SqlState};
 use postern_wire::{BackendMessage, backend_tag};
 
 /// A part that may go on to the client.
@@ -28,98 +31,152 @@ pub struct Checked {
     pub rows: u64,
     /// Bytes of rows in the answer so far, this part included.
     pub bytes: u64,
+    /// What was found in this part that somebody should know of.
+    pub alerts: Alerts,
+    /// Rows were let through without a look at their tenant, for a role that is exempt; told with the first rows
+    /// of an answer.
+    pub tenants_ignored: bool,
+    /// Rows over a cap were left out of this part.
+    pub cut: bool,
 }
 
-/// Checks `payload`, whole PostgreSQL messages that continue an answer from `state`, against `contract`.
-///
-/// Messages that the client must not see in full are rewritten; then all messages of the part are appended to
-/// `out` and [`Checked::rewritten`] is set.
-///
-/// An empty payload is legal: it is the whole answer to an exchange that the database answers with nothing.
+/// Checks a part of an answer against its contract alone. See [`Inspector::check_part`].
 ///
 /// # Errors
-/// The first [`Violation`]. Nothing of the part may be sent then, whatever is in `out`.
+/// The first [`Violation`].
 pub fn check_part(
     contract: &Contract,
     state: &AnswerState,
     payload: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<Checked, Violation> {
-    let steps = contract.steps.as_slice();
-    let max_rows = contract.max_rows.unwrap_or(u64::MAX);
-    let max_bytes = contract.max_bytes.unwrap_or(u64::MAX);
-    let mut state = state.clone();
-    let mut copy = Copy::new(payload);
-    let mut parsed = 0u32;
-    let mut hang_up = false;
-    let mut error = None;
-    let (mut rows, mut bytes) = (state.rows, state.bytes);
-    settle(&mut state, steps);
-    let mut rest = payload;
-    while !rest.is_empty() {
-        let (tag, body, after) = split_message(rest)?;
-        // After the last message `advance` takes no other, so this is never unset again.
-        hang_up = advance::advance(&mut state, steps, tag, body)? == Progress::Ended;
-        if state.phase != Phase::Skipping {
-            (rows, bytes) = (state.rows, state.bytes);
-        }
-        if rows > max_rows {
-            return Err(Violation::Rows { limit: max_rows });
-        }
-        if bytes > max_bytes {
-            return Err(Violation::Bytes { limit: max_bytes });
-        }
-        match tag {
-            backend_tag::PARSE_COMPLETE => parsed = parsed.saturating_add(1),
-            backend_tag::ERROR_RESPONSE
-            | backend_tag::NOTICE_RESPONSE
-            | backend_tag::PARAMETER_STATUS
-            | backend_tag::NOTIFICATION_RESPONSE => {
-                let message = advance::decode(tag, body)?;
-                if let BackendMessage::ErrorResponse(fields) = &message {
-                    error = error.or(Some(scrub::code_of(fields)));
-                }
-                copy.pass(judge(contract, &message)?, rest, after, out)?;
-            }
-            _ => {}
-        }
-        rest = after;
-    }
-    Ok(Checked {
-        rewritten: copy.finish(out),
-        parsed,
-        copy_in: state.phase == Phase::CopyIn,
-        last: is_complete(&state),
-        hang_up,
-        error,
-        rows,
-        bytes,
-        state_after: state,
-    })
+    Inspector::default().check_part(contract, state, payload, out)
 }
 
-/// Checks messages that came outside any exchange: NoticeResponse, ParameterStatus, and NotificationResponse
-/// where `contract` allows it. Gives whether they were rewritten into `out`, as in [`check_part`].
+impl Inspector {
+    /// Checks `payload`, whole PostgreSQL messages that continue an answer from `state`, against `contract` and
+    /// against the own rules: the stricter of both holds.
+    ///
+    /// Messages that the client must not see in full are rewritten; then all messages of the part are appended to
+    /// `out` and [`Checked::rewritten`] is set.
+    ///
+    /// An empty payload is legal: it is the whole answer to an exchange that the database answers with nothing.
+    ///
+    /// # Errors
+    /// The first [`Violation`]. Nothing of the part may be sent then, whatever is in `out`.
+    pub fn check_part(
+        &self,
+        contract: &Contract,
+        state: &AnswerState,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Checked, Violation> {
+        let steps = contract.steps.as_slice();
+        let detail = contract.error_detail.max(self.rules.errors);
+        let mut state = state.clone();
+        let mut copy = Copy::new(payload);
+        let mut rows_seen = Rows::new(self, contract);
+        let mut parsed = 0u32;
+        let mut hang_up = false;
+        let mut error = None;
+        let (mut rows, mut bytes) = (state.rows, state.bytes);
+        settle(&mut state, steps);
+        let mut rest = payload;
+        while !rest.is_empty() {
+            let (tag, body, after) = split_message(rest)?;
+            let place = Place::of(&state);
+            // After the last message `advance` takes no other, so this is never unset again.
+            hang_up = advance::advance(&mut state, steps, tag, body)? == Progress::Ended;
+            if state.phase != Phase::Skipping {
+                (rows, bytes) = (state.rows, state.bytes);
+            }
+            match tag {
+                backend_tag::DATA_ROW | backend_tag::COPY_DATA => {
+                    let scrubbed = rows_seen.row(place, &state, tag, body, rest)?;
+                    copy.pass(scrubbed, rest, after, out)?;
+                }
+                backend_tag::ROW_DESCRIPTION | backend_tag::NO_DATA if place.is_hidden(steps) => {
+                    rows_seen.next_statement();
+                    copy.pass(Scrubbed::Replace(Vec::new()), rest, after, out)?;
+                }
+                backend_tag::COPY_OUT_RESPONSE => {
+                    rows_seen.next_statement();
+                    rows_seen.begin_copy(place, tag, body)?;
+                }
+                backend_tag::COMMAND_COMPLETE => {
+                    let scrubbed = rows_seen.complete(place, body);
+                    rows_seen.next_statement();
+                    copy.pass(scrubbed, rest, after, out)?;
+                }
+                backend_tag::PARSE_COMPLETE => parsed = parsed.saturating_add(1),
+                backend_tag::ERROR_RESPONSE
+                | backend_tag::NOTICE_RESPONSE
+                | backend_tag::PARAMETER_STATUS
+                | backend_tag::NOTIFICATION_RESPONSE => {
+                    let message = advance::decode(tag, body)?;
+                    if let BackendMessage::ErrorResponse(fields) = &message {
+                        error = error.or(Some(scrub::code_of(fields)));
+                        rows_seen.next_statement();
+                    }
+                    copy.pass(judge(contract, detail, &message)?, rest, after, out)?;
+                }
+                _ => rows_seen.next_statement(),
+            }
+            rest = after;
+        }
+        Ok(Checked {
+            rewritten: copy.finish(out),
+            parsed,
+            copy_in: state.phase == Phase::CopyIn,
+            last: is_complete(&state),
+            hang_up,
+            error,
+            rows,
+            bytes,
+            alerts: rows_seen.looker.alerts,
+            tenants_ignored: rows_seen.ignored,
+            cut: rows_seen.cut,
+            state_after: state,
+        })
+    }
+
+    /// Checks messages that came outside any exchange: NoticeResponse, ParameterStatus, and NotificationResponse
+    /// where `contract` allows it. Gives whether they were rewritten into `out`, as in [`Inspector::check_part`].
+    ///
+    /// # Errors
+    /// The first [`Violation`]. Nothing of the payload may be sent then.
+    pub fn check_unsolicited(
+        &self,
+        contract: &Contract,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<bool, Violation> {
+        let detail = contract.error_detail.max(self.rules.errors);
+        let mut copy = Copy::new(payload);
+        let mut rest = payload;
+        while !rest.is_empty() {
+            let (tag, body, after) = split_message(rest)?;
+            match tag {
+                backend_tag::NOTICE_RESPONSE
+                | backend_tag::PARAMETER_STATUS
+                | backend_tag::NOTIFICATION_RESPONSE => {
+                    let message = advance::decode(tag, body)?;
+                    copy.pass(judge(contract, detail, &message)?, rest, after, out)?;
+                }
+                _ => return Err(Violation::NeverAllowed { tag }),
+            }
+            rest = after;
+        }
+        Ok(copy.finish(out))
+    }
+}
+
+/// As [`Inspector::check_unsolicited`], by the contract alone.
 ///
 /// # Errors
-/// The first [`Violation`]. Nothing of the payload may be sent then.
+/// The first [`Violation`].
 pub fn check_unsolicited(contract: &Contract, payload: &[u8], out: &mut Vec<u8>) -> Result<bool, Violation> {
-    let mut copy = Copy::new(payload);
-    let mut rest = payload;
-    while !rest.is_empty() {
-        let (tag, body, after) = split_message(rest)?;
-        match tag {
-            backend_tag::NOTICE_RESPONSE
-            | backend_tag::PARAMETER_STATUS
-            | backend_tag::NOTIFICATION_RESPONSE => {
-                let message = advance::decode(tag, body)?;
-                copy.pass(judge(contract, &message)?, rest, after, out)?;
-            }
-            _ => return Err(Violation::NeverAllowed { tag }),
-        }
-        rest = after;
-    }
-    Ok(copy.finish(out))
+    Inspector::default().check_unsolicited(contract, payload, out)
 }
 
 /// Type byte and body of the first message of `payload`, and what follows it. The length field counts itself
@@ -134,7 +191,11 @@ fn split_message(payload: &[u8]) -> Result<(u8, &[u8], &[u8]), Violation> {
 }
 
 /// Judges an error, notice, setting or notification by what it says.
-fn judge(contract: &Contract, message: &BackendMessage<'_>) -> Result<Scrubbed, Violation> {
+fn judge(
+    contract: &Contract,
+    detail: ErrorDetail,
+    message: &BackendMessage<'_>,
+) -> Result<Scrubbed, Violation> {
     match message {
         BackendMessage::NotificationResponse { .. } if !contract.notifications => {
             Err(Violation::Notification)
@@ -142,7 +203,7 @@ fn judge(contract: &Contract, message: &BackendMessage<'_>) -> Result<Scrubbed, 
         BackendMessage::ParameterStatus { name, value } if !check_setting(name, value)? => {
             Ok(Scrubbed::Replace(Vec::new()))
         }
-        message => Ok(scrub::scrub(contract.error_detail, message)),
+        message => Ok(scrub::scrub(detail, message)),
     }
 }
 
@@ -156,9 +217,10 @@ struct Copy<'a> {
     budget: usize,
 }
 
-/// Bytes by which scrubbing may make a part larger. One error can grow; a part full of tiny ones must not, or
-/// it would not fit into a message any more.
-const GROWTH_BYTES: usize = 4096;
+/// Bytes by which a part may become larger. One error can grow, and so can masked values (a hash has 32
+/// characters); a part full of tiny ones must not, or it would not fit into a message of the bus any more, which
+/// has a megabyte more than the largest part.
+const GROWTH_BYTES: usize = 512 * 1024;
 
 impl<'a> Copy<'a> {
     fn new(payload: &'a [u8]) -> Self {

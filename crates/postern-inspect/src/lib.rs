@@ -9,7 +9,11 @@
 //! Trusted: the list of steps and the contract, which the Query Validator sealed. Not trusted: every byte
 //! of the answer and the state that the Backend claims to have reached.
 //!
-//! Not here: SQL, policy, seals, I/O, masks and detectors.
+//! An [`Inspector`] holds answers to rules of its own as well ([`rules`]): masks, tenants, detectors. A contract can
+//! tighten them, never loosen them. [`plan`] is the Query Validator's half of that: what the columns of a
+//! statement are made of, once it knows.
+//!
+//! Not here: SQL, seals, I/O, and who may run what.
 //!
 //! # The chain of states
 //! An answer begins in [`AnswerState::default`], with one exception. When an extended-query message fails
@@ -35,17 +39,36 @@
 //! what the contract says about errors applies to it too.
 
 mod advance;
+mod cap;
 mod check;
+mod copy;
 mod digest;
+mod escape;
 mod expect;
+mod find;
+mod inspector;
+mod kind;
+mod lens;
+mod look;
+mod mask;
+mod origins;
+pub mod plan;
+mod record;
+mod rows;
+pub mod rules;
 mod scrub;
 mod settings;
+mod tenant;
 mod violation;
 
 pub use advance::{Progress, SKIPPING, advance, is_complete, next_start, settle};
 pub use check::{Checked, check_part, check_unsolicited};
 pub use digest::digest;
 pub use expect::{Expectations, NotAnExchange};
+pub use inspector::{Inspector, InspectorError};
+pub use look::Alerts;
+pub use mask::{MaskKey, ShortKey};
+pub use origins::{ORIGINS_VERSION, OriginColumn, OriginRelation, Origins, OriginsDocument, OriginsError};
 pub use settings::check_setting;
 pub use violation::Violation;
 

@@ -65,6 +65,27 @@ pub enum Violation {
     /// A setting that Postern relies on has another value.
     #[error("the database reports another value for a setting that is pinned")]
     PinnedSetting,
+    /// The columns of rows, or of a COPY, are not known, and rules go by columns.
+    #[error("rows whose columns are not known, while rules go by columns")]
+    Undescribed,
+    /// A column of which is not known what it is made of, while columns are masked.
+    #[error("a column of unknown origin, while columns are masked")]
+    Origin,
+    /// A column that is computed from a masked one, which the rules refuse.
+    #[error("a column that is computed from a masked one")]
+    Derived,
+    /// A row of another tenant.
+    #[error("a value of another tenant")]
+    ForeignTenant,
+    /// A detector or a honey token that stops answers.
+    #[error("{what} in a value")]
+    Found {
+        /// Fixed name of what was found.
+        what: &'static str,
+    },
+    /// CopyData that is not one row in the form of its COPY.
+    #[error("COPY data that is not a row of the form it was announced in")]
+    CopyForm,
     /// Telling less made the part larger: it is made of messages that PostgreSQL does not send.
     #[error("the part is larger after it was scrubbed")]
     Grown,
@@ -85,6 +106,12 @@ impl Violation {
             Violation::Bytes { .. } => "answer-byte-cap",
             Violation::Notification => "answer-notification",
             Violation::PinnedSetting => "answer-pinned-setting",
+            Violation::Undescribed => "answer-undescribed",
+            Violation::Origin => "answer-unknown-origin",
+            Violation::Derived => "answer-derived",
+            Violation::ForeignTenant => "answer-foreign-tenant",
+            Violation::Found { what } => what,
+            Violation::CopyForm => "answer-copy-form",
             Violation::Grown => "answer-grown",
         }
     }
@@ -93,7 +120,14 @@ impl Violation {
     pub fn is_policy(self) -> bool {
         matches!(
             self,
-            Violation::Rows { .. } | Violation::Bytes { .. } | Violation::Notification
+            Violation::Rows { .. }
+                | Violation::Bytes { .. }
+                | Violation::Notification
+                | Violation::Undescribed
+                | Violation::Origin
+                | Violation::Derived
+                | Violation::ForeignTenant
+                | Violation::Found { .. }
         )
     }
 }

@@ -8,6 +8,8 @@ use std::fmt;
 pub struct SqlState([u8; 5]);
 
 impl SqlState {
+    /// Something went otherwise than asked, and nothing failed.
+    pub const WARNING: SqlState = SqlState(*b"01000");
     /// Syntax error.
     pub const SYNTAX_ERROR: SqlState = SqlState(*b"42601");
     /// Policy forbids it.

@@ -53,6 +53,14 @@ impl<'a> RowDescription<'a> {
         Ok(RowDescription { count, fields })
     }
 
+    /// Checks the body of a RowDescription that was kept.
+    ///
+    /// # Errors
+    /// `Malformed`.
+    pub fn from_body(body: &'a [u8]) -> Result<Self, WireError> {
+        RowDescription::decode(Reader::new("RowDescription", body))
+    }
+
     /// How many columns.
     pub fn len(&self) -> u16 {
         self.count

@@ -1,0 +1,177 @@
+//! The rules of `responses.yaml`, compiled: what they mean in this database.
+
+use crate::find::Finder;
+use crate::mask::MaskKey;
+use crate::origins::Origins;
+use crate::rules::{ColumnName, Derived, MaskRule, Rules};
+use crate::tenant::TenantNames;
+use postern_types::{ColumnId, Mask};
+use std::collections::{HashMap, HashSet};
+
+/// Holds answers to rules. The default has none, and leaves everything to the contract.
+#[derive(Clone, Debug, Default)]
+pub struct Inspector {
+    pub(crate) rules: Rules,
+    /// Rules about values are in force, so the columns of every answer must be known.
+    pub(crate) by_columns: bool,
+    /// Masks that hold for a column of a table or view.
+    pub(crate) masked: HashMap<ColumnId, Vec<Floor>>,
+    /// Masks of columns that are inside a value of this type: a row, or an array of rows.
+    pub(crate) masked_types: HashMap<u32, Vec<usize>>,
+    /// Columns that hold the tenant.
+    pub(crate) tenant_columns: HashSet<ColumnId>,
+    /// Types of rows that have the tenant in them.
+    pub(crate) tenant_types: HashMap<u32, TenantField>,
+    /// Tables and views of which the columns are known.
+    pub(crate) known: HashSet<u32>,
+    /// Columns of which is not known what they are made of.
+    pub(crate) unknown: HashSet<ColumnId>,
+    /// Types that users made of which any text is a value.
+    pub(crate) text_types: Vec<u32>,
+    pub(crate) names: Option<TenantNames>,
+    pub(crate) finder: Option<Finder>,
+    pub(crate) key: Option<MaskKey>,
+}
+
+/// A mask that a column is under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Floor {
+    /// Index into the rules' masks.
+    pub(crate) rule: usize,
+    /// The column is computed from the one that the rule names.
+    pub(crate) derived: bool,
+}
+
+/// Where in a value of a type the tenant is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TenantField {
+    /// At this place of a row, from 0, in a column of the type with this OID if it is known.
+    Row(usize),
+    /// In each row of an array, which is not looked into.
+    Array,
+}
+
+/// Rules that can't be put in force.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InspectorError {
+    /// A mask names a column that is not in the database.
+    #[error("masks: there is no column `{0}` in origins.json; correct the name or run `postern catalog`")]
+    NoSuchColumn(ColumnName),
+    /// A mask is `hash`, and there is no key.
+    #[error("masks: `hash` needs a key; set `hash_key_file` in the configuration of the Response Validator")]
+    NoKey,
+    /// An expression or a list that can't be searched for.
+    #[error("{0}")]
+    Search(String),
+}
+
+impl Inspector {
+    /// Puts rules in force.
+    ///
+    /// # Errors
+    /// See [`InspectorError`].
+    pub fn new(rules: Rules, origins: &Origins, key: Option<MaskKey>) -> Result<Inspector, InspectorError> {
+        if key.is_none() && rules.masks.iter().any(|rule| rule.mask == Mask::Hash) {
+            return Err(InspectorError::NoKey);
+        }
+        let names = rules.tenants.as_ref().map(TenantNames::new).transpose();
+        let mut inspector = Inspector {
+            by_columns: rules.go_by_columns(),
+            names: names.map_err(InspectorError::Search)?,
+            finder: Finder::new(&rules).map_err(InspectorError::Search)?,
+            known: origins.columns.keys().map(|id| id.relation).collect(),
+            unknown: unknown(origins),
+            text_types: origins.text_types.clone(),
+            key,
+            rules,
+            ..Inspector::default()
+        };
+        inspector.place_masks(origins)?;
+        inspector.place_tenants(origins);
+        Ok(inspector)
+    }
+
+    /// Rules about values are in force: exchanges are to be built by columns
+    /// ([`Expectations::by_columns`](crate::Expectations::by_columns)).
+    pub fn goes_by_columns(&self) -> bool {
+        self.by_columns
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    fn place_masks(&mut self, origins: &Origins) -> Result<(), InspectorError> {
+        for (rule, masked) in self.rules.masks.iter().enumerate() {
+            let named = origins.column(&masked.column);
+            let named = named.ok_or_else(|| InspectorError::NoSuchColumn(masked.column.clone()))?;
+            for (id, column) in &origins.columns {
+                let shows = *id == named || column.shows.contains(&named);
+                if shows || column.derived.contains(&named) {
+                    let floor = Floor {
+                        rule,
+                        derived: !shows,
+                    };
+                    self.masked.entry(*id).or_default().push(floor);
+                }
+            }
+        }
+        for (row, columns) in &origins.rows {
+            let within = columns.iter().filter_map(|id| self.masked.get(id)).flatten();
+            let rules: Vec<usize> = within.map(|floor| floor.rule).collect();
+            if !rules.is_empty() {
+                self.masked_types.insert(*row, rules);
+            }
+        }
+        for (array, element) in &origins.elements {
+            if let Some(rules) = self.masked_types.get(element).cloned() {
+                self.masked_types.insert(*array, rules);
+            }
+        }
+        Ok(())
+    }
+
+    fn place_tenants(&mut self, origins: &Origins) {
+        let Some(names) = &self.names else { return };
+        let is_tenant = |id: &ColumnId| {
+            origins
+                .columns
+                .get(id)
+                .is_some_and(|known| names.contains(&known.name))
+        };
+        for (id, column) in &origins.columns {
+            if is_tenant(id) || column.shows.iter().any(is_tenant) {
+                self.tenant_columns.insert(*id);
+            }
+        }
+        for (row, columns) in &origins.rows {
+            if let Some(place) = columns.iter().position(|id| self.tenant_columns.contains(id)) {
+                self.tenant_types.insert(*row, TenantField::Row(place));
+            }
+        }
+        for (array, element) in &origins.elements {
+            if self.tenant_types.contains_key(element) {
+                self.tenant_types.insert(*array, TenantField::Array);
+            }
+        }
+    }
+
+    /// The mask rules that hold for a user with these roles.
+    pub(crate) fn rule_for(&self, rule: usize, roles: &[String]) -> Option<&MaskRule> {
+        self.rules.masks.get(rule).filter(|rule| rule.holds_for(roles))
+    }
+
+    /// What becomes of a column made of the one that the rule names.
+    pub(crate) fn is_refused(rule: &MaskRule) -> bool {
+        rule.derived == Derived::Refuse
+    }
+}
+
+fn unknown(origins: &Origins) -> HashSet<ColumnId> {
+    let columns = origins.columns.iter();
+    columns
+        .filter(|(_, known)| known.unknown)
+        .map(|(id, _)| *id)
+        .collect()
+}
