@@ -12,7 +12,7 @@ use postern_inspect::{SKIPPING, advance, is_complete, settle};
 use postern_types::ring::{Deallocate, DirtyBody, Effects, Verdict};
 use postern_types::{AnswerState, Refusal, SqlState};
 use postern_wire::{
-    BackendMessage, FrontendMessage, Limits, TransactionStatus, backend_frame, decode_backend,
+    BackendMessage, Frame, FrontendMessage, Limits, TransactionStatus, backend_frame, decode_backend,
     frontend_messages,
 };
 use std::collections::VecDeque;
@@ -240,7 +240,7 @@ fn begin(session: &mut Session, answer: &mut Answer, judged: &[Judged<'_>]) -> R
         };
         plan::plan(judged, context, &mut server.write)
     };
-    if let Some(op) = ops.front()
+    if let Some(op) = ops.back()
         && op.reply == Reply::Execute
         && matches!(op.treatment, Treatment::Refuse(_))
         && matches!(judged.first(), Some((FrontendMessage::Query { .. }, ..)))
@@ -441,6 +441,11 @@ fn take_message(session: &mut Session, answer: &mut Answer) -> Result<bool, Lost
             answer.from_database = true;
         }
         Fate::Drop => {}
+        Fate::Parameters(order) => {
+            let bytes = described(&frame, &order)?;
+            server.consume(length);
+            return emit(answer, &bytes).map(|()| true);
+        }
         Fate::Replace(refusal) => {
             let mut bytes = Vec::new();
             postern_wire::put_refusal(&mut bytes, &refusal);
@@ -452,6 +457,22 @@ fn take_message(session: &mut Session, answer: &mut Answer) -> Result<bool, Lost
     server.consume(length);
     apply_changes(session, answer);
     Ok(true)
+}
+
+/// A ParameterDescription in the client's terms.
+fn described(frame: &Frame<'_>, order: &[u16]) -> Result<Vec<u8>, Lost> {
+    let Ok(BackendMessage::ParameterDescription(types)) = decode_backend(frame) else {
+        return Err(broken_protocol());
+    };
+    let types: Vec<u32> = types.iter().collect();
+    let own: Vec<u32> = order
+        .iter()
+        .map(|at| types.get(usize::from(*at)).copied())
+        .collect::<Option<_>>()
+        .ok_or_else(broken_protocol)?;
+    let mut bytes = Vec::new();
+    postern_wire::put_parameter_description(&mut bytes, own).map_err(|_| broken_protocol())?;
+    Ok(bytes)
 }
 
 fn emit(answer: &mut Answer, bytes: &[u8]) -> Result<(), Lost> {

@@ -4,6 +4,9 @@
 //! statement text that does not equal the one the session prepared is refused, and so is a name it does
 //! not know. Client text reaches PostgreSQL only for messages whose verdict is `Allow`.
 
+mod bound;
+mod guards;
+
 use crate::replies::{CLOSE_COMPLETE, Op, PARSE_COMPLETE, Reply, Treatment};
 use crate::statements::{Change, ServerChange, ServerStatements, SessionStatements, Stated, StatementKey};
 use postern_types::ring::{Deallocate, Definition, DefinitionKind, Effects, Verdict};
@@ -35,6 +38,8 @@ pub(crate) type Judged<'a> = (FrontendMessage<'a>, &'a [u8], &'a Verdict);
 /// Plans an exchange: appends the bytes for PostgreSQL to `out` and returns the replies to await.
 pub(crate) fn plan(messages: &[Judged<'_>], context: Context<'_>, out: &mut Vec<u8>) -> VecDeque<Op> {
     let mut planner = Planner {
+        block: context.status != TransactionStatus::Idle,
+        sealed_read_only: false,
         context,
         out,
         ops: VecDeque::with_capacity(messages.len() + 1),
@@ -73,6 +78,10 @@ struct Planner<'c, 'o> {
     unnamed: Option<StatementKey>,
     /// Server-side statements that earlier messages of this exchange drop.
     closed: Vec<StatementKey>,
+    /// A transaction block is open after the messages planned so far, if they succeed.
+    block: bool,
+    /// The implicit transaction has been made read-only.
+    sealed_read_only: bool,
 }
 
 impl Planner<'_, '_> {
@@ -104,7 +113,7 @@ impl Planner<'_, '_> {
             FrontendMessage::Describe {
                 target: Target::Statement,
                 name,
-            } => self.describe_statement(name),
+            } => self.describe_statement(name, effects.parameters.as_deref()),
             FrontendMessage::Describe {
                 target: Target::Portal,
                 name,
@@ -118,7 +127,7 @@ impl Planner<'_, '_> {
                 self.forward(Reply::DescribePortal, raw);
                 Ok(())
             }
-            FrontendMessage::Execute { portal, .. } => self.execute(portal, raw),
+            FrontendMessage::Execute { portal, .. } => self.execute(portal, raw, effects),
             FrontendMessage::Close { target, name } => {
                 self.close(*target, name, raw);
                 Ok(())
@@ -163,6 +172,9 @@ impl Planner<'_, '_> {
     }
 
     fn query(&mut self, sql: &str, effects: &Effects) -> Result<(), Refused> {
+        if !effects.bound.is_empty() {
+            return self.bound(&effects.bound);
+        }
         let mut op = Op::new(Reply::Query, Treatment::Forward);
         match &effects.deallocates {
             Some(Deallocate::Named(name)) => {
@@ -402,13 +414,17 @@ impl Planner<'_, '_> {
         self.parse_unnamed(key, &text, Op::new(Reply::Parse, Treatment::Swallow))
     }
 
-    fn describe_statement(&mut self, name: &str) -> Result<(), Refused> {
+    /// `parameters`: which of the statement's parameters the client is told of, in which order.
+    fn describe_statement(&mut self, name: &str, parameters: Option<&[u16]>) -> Result<(), Refused> {
         let stated = self.judged_statement(name)?;
         let server_name = self.server_name(&stated)?;
         let result = postern_wire::put_describe(self.out, Target::Statement, &server_name);
         self.encoded(result)?;
-        self.ops
-            .push_back(Op::new(Reply::DescribeStatement, Treatment::Forward));
+        let treatment = match parameters {
+            Some(order) => Treatment::Parameters(Rc::from(order)),
+            None => Treatment::Forward,
+        };
+        self.ops.push_back(Op::new(Reply::DescribeStatement, treatment));
         Ok(())
     }
 
@@ -429,8 +445,10 @@ impl Planner<'_, '_> {
         }
     }
 
-    fn execute(&mut self, portal: &str, raw: &[u8]) -> Result<(), Refused> {
+    /// `own` is told with the Execute itself: it holds for a portal that was bound earlier, too.
+    fn execute(&mut self, portal: &str, raw: &[u8], own: &Effects) -> Result<(), Refused> {
         let effects = self.portal(portal)?;
+        self.before(own.guard)?;
         self.out.extend_from_slice(raw);
         let mut op = Op::new(Reply::Execute, Treatment::Forward);
         match effects.deallocates {
@@ -444,7 +462,7 @@ impl Planner<'_, '_> {
             None => {}
         }
         self.ops.push_back(op);
-        Ok(())
+        self.after(own.guard, own.block)
     }
 
     fn close(&mut self, target: Target, name: &str, raw: &[u8]) {

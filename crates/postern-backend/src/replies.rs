@@ -8,6 +8,7 @@
 use crate::statements::{Change, ServerChange};
 use postern_types::Refusal;
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 /// The client message (or a message of our own) that a reply belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,10 @@ pub(crate) enum Treatment {
     Local(&'static [u8]),
     /// A message that must fail was sent; the client gets this in place of the error.
     Refuse(Refusal),
+    /// A Describe of our own for a simple Query: RowDescription is the client's, NoData is not.
+    Rows,
+    /// The client's, but of the parameters these only, in this order.
+    Parameters(Rc<[u16]>),
 }
 
 /// One awaited reply.
@@ -82,6 +87,8 @@ pub(crate) enum Fate {
     Drop,
     /// This goes to the client in its place.
     Replace(Refusal),
+    /// It is a ParameterDescription; these of its types go to the client, in this order.
+    Parameters(Rc<[u16]>),
 }
 
 /// PostgreSQL sent something that fits nothing it owes. The connection can't be trusted any more.
@@ -153,6 +160,10 @@ impl Replies {
             {
                 Ok(Fate::Forward)
             }
+            // A statement of our own that returns something.
+            Some(op) if op.treatment == Treatment::Swallow && op.reply == Reply::Execute && tag == b'D' => {
+                Ok(Fate::Drop)
+            }
             _ => Err(Unexpected(tag)),
         }
     }
@@ -163,7 +174,12 @@ impl Replies {
             // The message that had to fail did not.
             return Err(Unexpected(tag));
         }
-        let swallow = front.treatment == Treatment::Swallow;
+        let fate = match &front.treatment {
+            Treatment::Swallow => Fate::Drop,
+            Treatment::Rows if tag == b'n' => Fate::Drop,
+            Treatment::Parameters(order) if tag == b't' => Fate::Parameters(Rc::clone(order)),
+            _ => Fate::Forward,
+        };
         let complete = match (front.reply, tag) {
             (Reply::Parse, b'1') | (Reply::Bind, b'2') | (Reply::Close, b'3') => true,
             (Reply::DescribeStatement, b't') => false,
@@ -176,7 +192,7 @@ impl Replies {
         if complete {
             self.complete_front();
         }
-        Ok(if swallow { Fate::Drop } else { Fate::Forward })
+        Ok(fate)
     }
 
     /// After an error PostgreSQL skips everything up to the next Sync.

@@ -53,6 +53,19 @@ pub(crate) fn of(kind: StatementKind, node: &Tree, references: &References) -> E
             )
         ),
         resets_settings: discard_all || kind == StatementKind::ResetAll,
+        block: block(kind, node),
+        ..Effects::default()
+    }
+}
+
+/// Whether it begins or ends a transaction block.
+fn block(kind: StatementKind, node: &Tree) -> Option<bool> {
+    match kind {
+        StatementKind::Transaction(Transaction::Begin) => Some(true),
+        // AND CHAIN begins the next one.
+        StatementKind::Transaction(Transaction::Commit | Transaction::Rollback) => Some(node.flag("chain")),
+        StatementKind::Transaction(Transaction::Prepare) => Some(false),
+        _ => None,
     }
 }
 

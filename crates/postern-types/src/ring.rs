@@ -244,6 +244,54 @@ pub struct Effects {
     /// search_path and start-up settings must be set again before the next exchange. It is always the
     /// last statement of its exchange.
     pub resets_settings: bool,
+    /// It begins (true) or ends (false) a transaction block. Told with Execute.
+    pub block: Option<bool>,
+    /// How it is to run. Told with Execute.
+    pub guard: Guard,
+    /// For Describe of a statement: which of the parameters that the database describes are the client's, in
+    /// the client's order, from 0. `None` when all of them are, in the same order.
+    pub parameters: Option<Vec<u16>>,
+    /// For a simple Query: run these one after the other, in one implicit transaction, in place of its text.
+    /// Empty when the text is to run. The client is answered as for a simple Query.
+    pub bound: Vec<BoundStatement>,
+}
+
+/// How a statement is to run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guard {
+    /// It may change nothing.
+    pub read_only: bool,
+    /// Longest run in milliseconds, in place of what the session has.
+    pub timeout_ms: Option<u32>,
+}
+
+impl Guard {
+    /// Whether it asks for anything.
+    pub fn is_none(&self) -> bool {
+        *self == Guard::default()
+    }
+}
+
+/// A statement of a simple Query with its values apart.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoundStatement {
+    /// The text.
+    pub sql: String,
+    /// OIDs of the types of its parameters; 0 is unspecified.
+    pub parameter_types: Vec<u32>,
+    /// The parameters in text format; `None` is NULL.
+    pub values: Vec<Option<String>>,
+    /// See [`Effects::block`].
+    pub block: Option<bool>,
+    /// See [`Effects::guard`].
+    pub guard: Guard,
+}
+
+// The values are the client's, and so may the text be.
+impl std::fmt::Debug for BoundStatement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "BoundStatement({} values)", self.values.len())
+    }
 }
 
 /// Which prepared statements a statement drops.
