@@ -58,6 +58,9 @@ impl ResolveError {
     }
 
     pub(crate) fn too_complex() -> ResolveError {
-        ResolveError::new("54001", "statement too complex: it reaches too many columns; split it".to_owned())
+        ResolveError::new(
+            "54001",
+            "statement too complex: it reaches too many columns; split it".to_owned(),
+        )
     }
 }

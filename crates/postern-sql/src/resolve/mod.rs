@@ -8,8 +8,30 @@
 //! never left out. Not here: temporary tables, which no catalogue knows (a session that can make one can
 //! shadow a name); what the bodies of functions, triggers and policies do; and what the rights are.
 
+mod bounds;
+mod call;
+mod column;
+mod cte;
+mod deep;
 mod error;
+mod expression;
 mod facts;
+mod figure;
+mod finish;
+mod from;
+mod join;
+mod merge;
+mod names;
+mod scope;
+mod select;
+mod statement;
+mod value;
+mod view;
+mod walk;
+mod write;
+
+#[cfg(test)]
+mod tests;
 
 pub use error::ResolveError;
 pub use facts::{
@@ -17,8 +39,10 @@ pub use facts::{
     Resolved, Written,
 };
 
-use crate::{Analysis, SqlLimits, SyntaxError};
+use crate::tree::Tree;
+use crate::{Analysis, SqlLimits};
 use postern_catalog::Catalog;
+use walk::Walk;
 
 /// What names mean.
 #[derive(Clone, Copy, Debug)]
@@ -35,20 +59,36 @@ pub struct Names<'a> {
 /// # Errors
 /// When it is no SQL, breaks a limit, or names something that is not there or can't be made out.
 pub fn resolve(text: &str, names: &Names<'_>, limits: &SqlLimits) -> Result<Vec<Resolved>, ResolveError> {
-    let (_, resolved) = analyse_and_resolve(text, names, limits)?;
-    resolved
+    deep::parsed(text, limits, false, |trees, folded| all(trees, folded, names))
 }
 
-/// Parses `text` once, says what is in it as [`crate::analyse`] does, and resolves it.
+/// As [`resolve`], and says what is in the text as [`crate::analyse`] does. It is parsed once.
 ///
 /// # Errors
 /// When it is no SQL or breaks a limit. What can't be resolved is the error inside.
-#[expect(clippy::type_complexity, reason = "two results, one in the other, are what it is")]
 pub fn analyse_and_resolve(
     text: &str,
-    _names: &Names<'_>,
+    names: &Names<'_>,
     limits: &SqlLimits,
-) -> Result<(Analysis, Result<Vec<Resolved>, ResolveError>), SyntaxError> {
-    let analysis = crate::analyse(text, limits)?;
-    Ok((analysis, Err(ResolveError::unsupported("the statement"))))
+) -> Result<(Analysis, Result<Vec<Resolved>, ResolveError>), ResolveError> {
+    deep::parsed(text, limits, false, |trees, folded| {
+        let analysis = Analysis {
+            statements: trees.iter().map(crate::statement::analyse).collect(),
+        };
+        Ok((analysis, all(trees, folded, names)))
+    })
+}
+
+fn all(trees: &[Tree], folded: bool, names: &Names<'_>) -> Result<Vec<Resolved>, ResolveError> {
+    let mut all = Vec::with_capacity(trees.len());
+    // One allowance for the whole text.
+    let mut steps = walk::MAX_STEPS;
+    for tree in trees {
+        let mut walk = Walk::new(*names, folded);
+        walk.go_on(steps);
+        let outputs = walk.statement(tree.get("stmt"))?;
+        steps = walk.steps_left();
+        all.push(walk.finish(outputs));
+    }
+    Ok(all)
 }

@@ -1,0 +1,1 @@
+//! Names resolved against a small catalogue.
