@@ -171,12 +171,14 @@ fn ring_bodies() -> Vec<Vec<u8>> {
             contract: vec![1; 8],
             state: AnswerState::default(),
             unsolicited: false,
+            steps: None,
         },
     };
     let answer = Answer::Part {
         before: Some(digest),
         after: digest,
         parsed: 1,
+        sent_bytes: 6,
         copy_in: false,
         last: true,
         hang_up: false,

@@ -8,9 +8,9 @@ use crate::replies::{Fate, Op, Replies, Reply, Treatment};
 use crate::server::Io;
 use crate::session::Session;
 use crate::statements::Change;
-use postern_inspect::{SKIPPING, advance, is_complete, settle};
+use postern_inspect::{Expectations, SKIPPING, advance, is_complete, settle, steps_digest};
 use postern_types::ring::{Deallocate, DirtyBody, Effects, Verdict};
-use postern_types::{AnswerState, Refusal, SqlState};
+use postern_types::{AnswerState, Expect, Refusal, SqlState, StateDigest};
 use postern_wire::{
     BackendMessage, Frame, FrontendMessage, Limits, TransactionStatus, backend_frame, decode_backend,
     frontend_messages,
@@ -56,6 +56,10 @@ struct Answer {
     from_database: bool,
     /// PostgreSQL has ended the session.
     ended: bool,
+    /// Digest of the steps, where the Response Validator goes by columns.
+    steps: Option<StateDigest>,
+    /// For each message whether a Describe of our own comes before it.
+    hidden: Vec<bool>,
 }
 
 /// Runs an exchange of a session to its end.
@@ -76,6 +80,14 @@ pub(crate) async fn run(session: &mut Session, run: Run) -> Result<(), Lost> {
     if messages.len() != run.verdicts.len() || messages.is_empty() {
         return Err(broken_exchange());
     }
+    // Rules by columns rest on which portal was described, so the steps must be those of these very messages.
+    let (steps, hidden) = if run.steps.first() == Some(&Expect::Columns) {
+        let only: Vec<FrontendMessage<'_>> = messages.iter().map(|(message, _)| *message).collect();
+        let hidden = Expectations::retrace(&only, &run.steps).ok_or_else(broken_exchange)?;
+        (Some(steps_digest(&run.steps)), hidden)
+    } else {
+        (None, Vec::new())
+    };
     let verdicts = run.verdicts.clone();
     let judged: Vec<Judged<'_>> = messages
         .iter()
@@ -98,6 +110,8 @@ pub(crate) async fn run(session: &mut Session, run: Run) -> Result<(), Lost> {
         schema_epoch: 0,
         from_database: false,
         ended: false,
+        steps,
+        hidden,
     };
     settle(&mut answer.state, &answer.run.steps);
 
@@ -237,6 +251,7 @@ fn begin(session: &mut Session, answer: &mut Answer, judged: &[Judged<'_>]) -> R
             status: server.status,
             schema_epoch: answer.schema_epoch,
             definitions: &answer.run.definitions,
+            hidden: &answer.hidden,
         };
         plan::plan(judged, context, &mut server.write)
     };
@@ -509,6 +524,7 @@ fn send_part(session: &mut Session, answer: &mut Answer) {
         contract: answer.run.contract.clone(),
         state,
         unsolicited: false,
+        steps: answer.steps,
     };
     session.send(body, answer.run.exchange, answer.part, payload);
     answer.part = answer.part.saturating_add(1);

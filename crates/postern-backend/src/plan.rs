@@ -30,6 +30,9 @@ pub(crate) struct Context<'a> {
     pub(crate) schema_epoch: u64,
     /// Texts the Query Validator saw for names that the exchange does not define itself.
     pub(crate) definitions: &'a [Definition],
+    /// For each message whether a Describe of its portal comes before it, which the client did not ask. Empty is
+    /// none.
+    pub(crate) hidden: &'a [bool],
 }
 
 /// One message with its verdict and the bytes it came in.
@@ -48,14 +51,16 @@ pub(crate) fn plan(messages: &[Judged<'_>], context: Context<'_>, out: &mut Vec<
         prepared: Vec::new(),
         unnamed: None,
         closed: Vec::new(),
+        describe_first: false,
     };
     let mut refused = false;
-    for (message, raw, verdict) in messages {
+    for (at, (message, raw, verdict)) in messages.iter().enumerate() {
         // After a refusal PostgreSQL skips to Sync; what lies between is not sent at all.
         let ends = matches!(message, FrontendMessage::Sync | FrontendMessage::Flush);
         if refused && !ends {
             continue;
         }
+        planner.describe_first = planner.context.hidden.get(at).copied().unwrap_or(false);
         refused |= planner.message(message, raw, verdict).is_err();
     }
     planner.ops
@@ -82,6 +87,8 @@ struct Planner<'c, 'o> {
     block: bool,
     /// The implicit transaction has been made read-only.
     sealed_read_only: bool,
+    /// The portal of the Execute that is being planned is described before it runs.
+    describe_first: bool,
 }
 
 impl Planner<'_, '_> {
@@ -449,6 +456,13 @@ impl Planner<'_, '_> {
     fn execute(&mut self, portal: &str, raw: &[u8], own: &Effects) -> Result<(), Refused> {
         let effects = self.portal(portal)?;
         self.before(own.guard)?;
+        if self.describe_first {
+            // Its answer is forwarded: the Response Validator needs it, and keeps it from the client.
+            let result = postern_wire::put_describe(self.out, Target::Portal, portal);
+            self.encoded(result)?;
+            self.ops
+                .push_back(Op::new(Reply::DescribePortal, Treatment::Forward));
+        }
         self.out.extend_from_slice(raw);
         let mut op = Op::new(Reply::Execute, Treatment::Forward);
         match effects.deallocates {

@@ -13,6 +13,7 @@ struct Bench {
     status: TransactionStatus,
     epoch: u64,
     definitions: Vec<Definition>,
+    hidden: Vec<bool>,
 }
 
 impl Bench {
@@ -23,6 +24,7 @@ impl Bench {
             status: TransactionStatus::Idle,
             epoch: 0,
             definitions: Vec::new(),
+            hidden: Vec::new(),
         }
     }
 
@@ -45,6 +47,7 @@ impl Bench {
             status: self.status,
             schema_epoch: self.epoch,
             definitions: &self.definitions,
+            hidden: &self.hidden,
         };
         let ops = plan(&judged, context, &mut out);
         (out, ops)

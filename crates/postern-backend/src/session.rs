@@ -284,6 +284,7 @@ impl Session {
                 contract: self.contract.clone(),
                 state: postern_types::AnswerState::default(),
                 unsolicited: true,
+                steps: None,
             };
             self.sent_bytes = self.sent_bytes.saturating_add(payload.len() as u64);
             self.send(body, self.exchange, 0, payload);

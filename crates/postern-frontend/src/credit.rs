@@ -16,6 +16,8 @@ pub struct AnswerCredit {
     granted: u64,
     received: u64,
     written: u64,
+    /// Bytes that came beyond what the Backend sent, because values were masked by longer ones.
+    grown: u64,
 }
 
 impl AnswerCredit {
@@ -26,6 +28,7 @@ impl AnswerCredit {
             granted: window,
             received: 0,
             written: 0,
+            grown: 0,
         }
     }
 
@@ -34,17 +37,25 @@ impl AnswerCredit {
         self.granted
     }
 
-    /// Counts payload that arrived. The last message within the grant may reach beyond it, because a message
-    /// longer than the window could never be sent otherwise.
+    /// Counts payload that arrived: `sent` bytes as the Backend sent it, `arrived` bytes for the client. The last
+    /// message within the grant may reach beyond it, because a message longer than the window could never be sent
+    /// otherwise.
     ///
     /// # Errors
     /// `Overdrawn` when all that was granted had arrived before. The session can't go on.
-    pub fn receive(&mut self, bytes: usize) -> Result<(), Overdrawn> {
-        let bytes = u64::try_from(bytes).map_err(|_| Overdrawn)?;
-        if bytes > 0 && self.received >= self.granted {
+    pub fn receive(&mut self, sent: u64, arrived: usize) -> Result<(), Overdrawn> {
+        if sent > 0 && self.received >= self.granted {
             return Err(Overdrawn);
         }
-        self.received = self.received.checked_add(bytes).ok_or(Overdrawn)?;
+        self.count(sent, arrived)
+    }
+
+    fn count(&mut self, sent: u64, arrived: usize) -> Result<(), Overdrawn> {
+        let arrived = u64::try_from(arrived).map_err(|_| Overdrawn)?;
+        self.received = self.received.checked_add(sent).ok_or(Overdrawn)?;
+        // What was left out on the way needs no writing; what was added is not the Backend's.
+        self.written = self.written.saturating_add(sent.saturating_sub(arrived));
+        self.grown = self.grown.saturating_add(arrived.saturating_sub(sent));
         Ok(())
     }
 
@@ -52,9 +63,8 @@ impl AnswerCredit {
     ///
     /// # Errors
     /// `Overdrawn` when a whole window has arrived beyond the grant.
-    pub fn receive_unasked(&mut self, bytes: usize) -> Result<(), Overdrawn> {
-        let bytes = u64::try_from(bytes).map_err(|_| Overdrawn)?;
-        self.received = self.received.checked_add(bytes).ok_or(Overdrawn)?;
+    pub fn receive_unasked(&mut self, sent: u64, arrived: usize) -> Result<(), Overdrawn> {
+        self.count(sent, arrived)?;
         let most = self.granted.saturating_add(self.window);
         if self.received > most {
             Err(Overdrawn)
@@ -66,6 +76,9 @@ impl AnswerCredit {
     /// Counts payload that the client's socket took. Gives the new grant when half of the window is used up.
     pub fn written(&mut self, bytes: usize) -> Option<u64> {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let grown = self.grown.min(bytes);
+        self.grown = self.grown.saturating_sub(grown);
+        let bytes = bytes.saturating_sub(grown);
         self.written = self.written.saturating_add(bytes).min(self.received);
         let ahead = self.granted.saturating_sub(self.written);
         if ahead > self.window / 2 {
@@ -117,28 +130,49 @@ mod tests {
     #[test]
     fn only_the_last_message_may_reach_beyond_the_grant() {
         let mut credit = AnswerCredit::new(100);
-        credit.receive(99).unwrap();
-        credit.receive(500).unwrap();
-        assert_eq!(credit.receive(1), Err(Overdrawn));
-        assert_eq!(credit.receive(0), Ok(()));
+        credit.receive(99, 99).unwrap();
+        credit.receive(500, 500).unwrap();
+        assert_eq!(credit.receive(1, 1), Err(Overdrawn));
+        assert_eq!(credit.receive(0, 0), Ok(()));
         assert_eq!(credit.written(599), Some(699));
-        assert_eq!(credit.receive(1), Ok(()));
+        assert_eq!(credit.receive(1, 1), Ok(()));
     }
 
     #[test]
     fn what_comes_unasked_is_bounded_too() {
         let mut credit = AnswerCredit::new(100);
-        credit.receive_unasked(200).unwrap();
-        assert_eq!(credit.receive_unasked(1), Err(Overdrawn));
+        credit.receive_unasked(200, 200).unwrap();
+        assert_eq!(credit.receive_unasked(1, 1), Err(Overdrawn));
     }
 
     #[test]
     fn a_grant_comes_when_half_the_window_is_written() {
         let mut credit = AnswerCredit::new(100);
-        credit.receive(100).unwrap();
+        credit.receive(100, 100).unwrap();
         assert_eq!(credit.written(49), None);
         assert_eq!(credit.written(1), Some(150));
         assert_eq!(credit.written(10), None);
+    }
+
+    #[test]
+    fn what_is_left_out_on_the_way_is_granted_again() {
+        let mut credit = AnswerCredit::new(100);
+        credit.receive(100, 0).unwrap();
+        assert_eq!(credit.written(0), Some(200), "nothing is there to be written");
+        credit.receive(100, 40).unwrap();
+        assert_eq!(credit.written(0), Some(260));
+        assert_eq!(credit.written(40), None, "half of the window is still there");
+        credit.receive(60, 60).unwrap();
+        assert_eq!(credit.written(60), Some(360));
+    }
+
+    #[test]
+    fn what_is_added_on_the_way_is_not_the_backends() {
+        let mut credit = AnswerCredit::new(100);
+        credit.receive(60, 500).unwrap();
+        assert_eq!(credit.receive(30, 30), Ok(()), "it was granted");
+        assert_eq!(credit.written(440), None);
+        assert_eq!(credit.written(90), Some(190));
     }
 
     #[test]
@@ -160,7 +194,7 @@ mod tests {
             let (mut allowed, mut sent, mut unwritten) = (window, 0u64, 0usize);
             for (send, write) in steps {
                 let send = usize::try_from((allowed - sent).min(send as u64)).unwrap();
-                prop_assert!(credit.receive(send).is_ok());
+                prop_assert!(credit.receive(send as u64, send).is_ok());
                 sent += send as u64;
                 unwritten += send;
                 let write = write.min(unwritten);

@@ -251,9 +251,15 @@ impl Session {
     /// The client's socket took this many bytes of `output`.
     pub fn written(&mut self, bytes: usize) {
         let answers = self.output.advance(bytes);
-        if answers > 0
-            && !self.ended
-            && let Some(bytes) = self.answer_credit.written(answers)
+        if answers > 0 {
+            self.grant(answers);
+        }
+    }
+
+    /// Tells the Backend that it may send more, if this many bytes of answers that were written make it so.
+    fn grant(&mut self, written: usize) {
+        if !self.ended
+            && let Some(bytes) = self.answer_credit.written(written)
         {
             let ticket = self.ticket.clone();
             self.send(RequestBody::Grant { ticket, bytes });

@@ -63,7 +63,7 @@ mod violation;
 
 pub use advance::{Progress, SKIPPING, advance, is_complete, next_start, settle};
 pub use check::{Checked, check_part, check_unsolicited};
-pub use digest::digest;
+pub use digest::{digest, steps_digest};
 pub use expect::{Expectations, NotAnExchange};
 pub use inspector::{Inspector, InspectorError};
 pub use look::Alerts;

@@ -41,6 +41,9 @@ pub enum Event {
     StageStart,
     /// The stage stopped cleanly. Written by [`crate::Ledger::close`].
     StageStop,
+    /// Something in an answer that somebody should know of: a detector or a honey token that raises alerts, a role
+    /// that is not held to its tenant, rows left out. `Details::reason` says what, `Details::messages` how often.
+    AnswerAlert,
     /// An envelope or a batch was refused; `Details::reason` says why.
     EnvelopeRefused,
     /// A policy was loaded; the resource is its digest.
@@ -56,7 +59,7 @@ pub enum Event {
 
 impl Event {
     /// All events.
-    pub const ALL: [Event; 15] = [
+    pub const ALL: [Event; 16] = [
         Event::SignIn,
         Event::SessionOpen,
         Event::SessionClose,
@@ -67,6 +70,7 @@ impl Event {
         Event::ExchangeCancel,
         Event::StageStart,
         Event::StageStop,
+        Event::AnswerAlert,
         Event::EnvelopeRefused,
         Event::PolicyLoaded,
         Event::PolicyRefused,
@@ -87,6 +91,7 @@ impl Event {
             Event::ExchangeCancel => "exchange.cancel",
             Event::StageStart => "stage.start",
             Event::StageStop => "stage.stop",
+            Event::AnswerAlert => "answer.alert",
             Event::EnvelopeRefused => "envelope.refused",
             Event::PolicyLoaded => "policy.loaded",
             Event::PolicyRefused => "policy.refused",

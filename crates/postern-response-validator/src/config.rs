@@ -1,5 +1,6 @@
 //! `response-validator.toml`.
 
+use crate::answers::Answers;
 use postern_bus::{InletConfig, OutletConfig};
 use postern_runtime::sandbox::{Needs, SandboxError, SandboxMode, Sandboxed};
 use postern_runtime::{KeysConfig, LedgerConfig};
@@ -21,6 +22,9 @@ pub struct Config {
     /// Caps of this stage's own.
     #[serde(default)]
     pub limits: Limits,
+    /// Rules about what may come back.
+    #[serde(default)]
+    pub answers: Answers,
     /// How much the stage insists on its sandbox.
     #[serde(default)]
     pub sandbox: SandboxMode,
@@ -32,7 +36,8 @@ impl Sandboxed for Config {
     }
 
     fn needs(&self) -> Result<Needs, SandboxError> {
-        Needs::of_stage(&self.keys, &self.inlet, &self.outlet, &self.ledger)
+        let needs = Needs::of_stage(&self.keys, &self.inlet, &self.outlet, &self.ledger)?;
+        Ok(self.answers.files().fold(needs, Needs::reading))
     }
 }
 

@@ -15,12 +15,14 @@
 //!
 //! [`Validator`] is pure: time is a parameter, and it reads and writes nothing.
 
+mod answers;
 mod config;
 mod note;
 mod relay;
 mod run;
 mod validator;
 
+pub use answers::{Answers, AnswersError};
 pub use config::{Config, Limits};
 pub use note::Note;
 pub use relay::Relay;

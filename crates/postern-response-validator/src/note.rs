@@ -51,6 +51,28 @@ impl Note {
         Some(note.failed(checked.error))
     }
 
+    /// What was found in a part that goes on, without a word of what it was.
+    pub(crate) fn alerts(header: &Header, contract: &Contract, checked: &Checked) -> Vec<Note> {
+        let alert = |level, reason, count| {
+            let mut note = Note::new(Event::AnswerAlert, header).by(contract);
+            note.level = level;
+            note.details.reason = Some(reason);
+            note.details.messages = count;
+            note
+        };
+        let found = checked.alerts.iter();
+        let mut notes: Vec<Note> = found
+            .map(|(reason, count)| alert(Level::Alert, reason, Some(count)))
+            .collect();
+        if checked.tenants_ignored {
+            notes.push(alert(Level::Warn, "tenant-check-ignored", None));
+        }
+        if checked.cut {
+            notes.push(alert(Level::Warn, "answer-cut-at-cap", None));
+        }
+        notes
+    }
+
     /// A part that was stopped, for the reason with this fixed name. `reference` is what the client is told.
     pub(crate) fn stopped(
         header: &Header,

@@ -66,7 +66,7 @@ impl Relay {
         if batch.len() >= DRAIN_BYTES {
             work.full.push((judged.frontend.clone(), batch.take()));
         }
-        if let Some(note) = &judged.note {
+        for note in judged.note.iter().chain(&judged.alerts) {
             self.ledger.append(&note.record(now_ms));
         }
         Ok(())

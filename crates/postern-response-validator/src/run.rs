@@ -12,7 +12,7 @@ use postern_runtime::{StageContext, StageResult, unix_ms};
 /// When configuration, keys, ledger or bus can't be used, and when a record can't be written.
 pub async fn run(config: Config, context: StageContext) -> StageResult {
     let keys = config.keys.keyring(context.stage, context.instance)?;
-    let validator = Validator::new(&keys, config.limits)?;
+    let validator = Validator::new(&keys, config.limits, config.answers.inspector()?)?;
     let ledger = Ledger::open(
         &config.ledger.directory,
         context.stage,

@@ -6,11 +6,11 @@ use postern_envelope::{
     Header, Keyring, KeyringError, OpenError, Opened as OpenedEnvelope, Opener, SealError, Sealer,
 };
 use postern_inspect::{
-    AnswerState, Contract, Phase, SKIPPING, Violation, check_part, check_setting, check_unsolicited, digest,
+    AnswerState, Contract, Expect, Inspector, Phase, SKIPPING, Violation, check_setting, digest, steps_digest,
 };
 use postern_ledger::{Event, Level};
 use postern_types::ring::{Answer, Dirty, DirtyBody, Opened};
-use postern_types::{InstanceId, Link, Refusal, SessionId, Slot, SqlState, body};
+use postern_types::{InstanceId, Link, Refusal, SessionId, Slot, SqlState, StateDigest, body};
 use postern_wire::put_refusal;
 
 /// Longest message of a refusal that a Backend may have passed on, in bytes.
@@ -23,6 +23,7 @@ pub struct Validator {
     contracts: Opener,
     sealer: Sealer,
     limits: Limits,
+    inspector: Inspector,
 }
 
 /// An envelope that goes no further.
@@ -66,6 +67,8 @@ pub struct Judged<'a> {
     pub answer: Answer,
     /// What is to be recorded before it is handed on.
     pub note: Option<Note>,
+    /// What else somebody should know of.
+    pub alerts: Vec<Note>,
     payload: Payload<'a>,
 }
 
@@ -96,19 +99,22 @@ pub struct Stepped {
     pub envelope: Vec<u8>,
     /// What is to be recorded before it is handed on.
     pub note: Option<Note>,
+    /// What else somebody should know of.
+    pub alerts: Vec<Note>,
 }
 
 impl Validator {
-    /// A validator with the keys of this run.
+    /// A validator with the keys of this run, that holds every answer to these limits and rules.
     ///
     /// # Errors
     /// When a peer's key is missing or unusable.
-    pub fn new(keys: &Keyring, limits: Limits) -> Result<Validator, KeyringError> {
+    pub fn new(keys: &Keyring, limits: Limits, inspector: Inspector) -> Result<Validator, KeyringError> {
         Ok(Validator {
             answers: keys.opener(Link::BackendToResponseValidator)?,
             contracts: keys.opener(Link::QueryValidatorToResponseValidator)?,
             sealer: keys.sealer(Link::ResponseValidatorToFrontend)?,
             limits,
+            inspector,
         })
     }
 
@@ -124,6 +130,7 @@ impl Validator {
             frontend: judged.frontend,
             envelope: sealed,
             note: judged.note,
+            alerts: judged.alerts,
         })
     }
 
@@ -152,12 +159,14 @@ impl Validator {
                 contract,
                 state,
                 unsolicited,
+                steps,
             } if header.session != SessionId::NONE => Part {
                 now_ms,
                 header,
                 contract,
                 state,
                 unsolicited,
+                steps,
                 payload,
             },
             body => {
@@ -168,29 +177,38 @@ impl Validator {
                     header,
                     answer,
                     note,
+                    alerts: Vec::new(),
                     payload,
                 });
             }
         };
-        let (answer, payload, note) = self.check(part);
+        let Outcome {
+            answer,
+            payload,
+            note,
+            alerts,
+        } = self.check(part);
         Ok(Judged {
             frontend,
             header,
             answer,
             note,
+            alerts,
             payload,
         })
     }
 
-    fn check<'a>(&mut self, mut part: Part<'a>) -> (Answer, Payload<'a>, Option<Note>) {
+    fn check<'a>(&mut self, mut part: Part<'a>) -> Outcome<'a> {
         let contract = match self.open_contract(&mut part) {
             Ok(contract) => contract,
             Err(reason) => return part.stop(SqlState::INTERNAL_ERROR, reason, None),
         };
         let checked = if part.unsolicited {
-            part.unsolicited(&contract)
+            part.unsolicited(&self.inspector, &contract)
+        } else if part.goes_by(&contract) {
+            part.solicited(&self.inspector, &contract)
         } else {
-            part.solicited(&contract)
+            return part.stop(SqlState::INTERNAL_ERROR, "answer-other-steps", Some(&contract));
         };
         checked.unwrap_or_else(|violation| {
             let code = if violation.is_policy() {
@@ -230,10 +248,17 @@ struct Part<'a> {
     contract: Vec<u8>,
     state: AnswerState,
     unsolicited: bool,
+    steps: Option<StateDigest>,
     payload: &'a [u8],
 }
 
-type Outcome<'a> = (Answer, Payload<'a>, Option<Note>);
+/// What becomes of a part.
+struct Outcome<'a> {
+    answer: Answer,
+    payload: Payload<'a>,
+    note: Option<Note>,
+    alerts: Vec<Note>,
+}
 
 impl<'a> Part<'a> {
     /// The part begins an answer, by its number or by its state. Both are the Backend's word; a Backend that
@@ -242,33 +267,56 @@ impl<'a> Part<'a> {
         self.header.part == 0 || self.state == AnswerState::default() || self.state == SKIPPING
     }
 
-    fn solicited(&self, contract: &Contract) -> Result<Outcome<'a>, Violation> {
+    /// The Backend has run the exchange by the steps of the contract. It is asked where rows are judged by the
+    /// description of a portal: the Backend has seen which portal was described, and the Query Validator alone could
+    /// say another one.
+    fn goes_by(&self, contract: &Contract) -> bool {
+        contract.steps.first() != Some(&Expect::Columns) || self.steps == Some(steps_digest(&contract.steps))
+    }
+
+    fn sent_bytes(&self) -> u64 {
+        u64::try_from(self.payload.len()).unwrap_or(u64::MAX)
+    }
+
+    fn solicited(&self, inspector: &Inspector, contract: &Contract) -> Result<Outcome<'a>, Violation> {
         let mut out = Vec::new();
-        let checked = check_part(contract, &self.state, self.payload, &mut out)?;
+        let checked = inspector.check_part(contract, &self.state, self.payload, &mut out)?;
         let note = Note::of_part(&self.header, contract, &checked, self.is_first());
         let answer = Answer::Part {
             before: Some(digest(&self.state)),
             after: digest(&checked.state_after),
             parsed: checked.parsed,
+            sent_bytes: self.sent_bytes(),
             copy_in: checked.copy_in,
             last: checked.last,
             hang_up: checked.hang_up,
         };
-        Ok((answer, self.pick(checked.rewritten, out), note))
+        Ok(Outcome {
+            answer,
+            payload: self.pick(checked.rewritten, out),
+            note,
+            alerts: Note::alerts(&self.header, contract, &checked),
+        })
     }
 
-    fn unsolicited(&self, contract: &Contract) -> Result<Outcome<'a>, Violation> {
+    fn unsolicited(&self, inspector: &Inspector, contract: &Contract) -> Result<Outcome<'a>, Violation> {
         let mut out = Vec::new();
-        let rewritten = check_unsolicited(contract, self.payload, &mut out)?;
+        let rewritten = inspector.check_unsolicited(contract, self.payload, &mut out)?;
         let answer = Answer::Part {
             before: None,
             after: digest(&AnswerState::default()),
             parsed: 0,
+            sent_bytes: self.sent_bytes(),
             copy_in: false,
             last: false,
             hang_up: false,
         };
-        Ok((answer, self.pick(rewritten, out), None))
+        Ok(Outcome {
+            answer,
+            payload: self.pick(rewritten, out),
+            note: None,
+            alerts: Vec::new(),
+        })
     }
 
     fn pick(&self, rewritten: bool, out: Vec<u8>) -> Payload<'a> {
@@ -303,11 +351,17 @@ impl<'a> Part<'a> {
             before: (!self.unsolicited).then(|| digest(&self.state)),
             after: digest(&ended),
             parsed: 0,
+            sent_bytes: self.sent_bytes(),
             copy_in: false,
             last: true,
             hang_up: true,
         };
-        (answer, Payload::Rewritten(error), Some(note))
+        Outcome {
+            answer,
+            payload: Payload::Rewritten(error),
+            note: Some(note),
+            alerts: Vec::new(),
+        }
     }
 }
 

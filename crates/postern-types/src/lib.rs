@@ -15,8 +15,8 @@ pub mod ring;
 mod ticket;
 
 pub use contract::{
-    AnswerState, ColumnId, ColumnRule, ColumnRules, Contract, CopyDirection, CopyKind, CopyRules, ErrorDetail,
-    Expect, OverCap, Phase, StateDigest, StatementRules, StatementShape,
+    AnswerState, ColumnId, ColumnRule, ColumnRules, Contract, CopyDirection, CopyKind, CopyRules,
+    ErrorDetail, Expect, OverCap, Phase, StateDigest, StatementRules, StatementShape,
 };
 pub use id::{InstanceId, InvalidSlot, SessionId, Slot};
 pub use link::{Link, Stage};

@@ -107,8 +107,21 @@ mod tests {
             assert_eq!(text.parse(), Ok(mask), "{text}");
         }
         for wrong in [
-            "", "last5", "last4:", "hash:x", "constant", "constant:\0", "partial", "partial:1", "partial:-1:2",
-            "partial:1:2:3", "round", "round:", "round:0", "round:week", "Null",
+            "",
+            "last5",
+            "last4:",
+            "hash:x",
+            "constant",
+            "constant:\0",
+            "partial",
+            "partial:1",
+            "partial:-1:2",
+            "partial:1:2:3",
+            "round",
+            "round:",
+            "round:0",
+            "round:week",
+            "Null",
         ] {
             assert_eq!(wrong.parse::<Mask>(), Err(NoSuchMask), "{wrong}");
         }

@@ -340,6 +340,9 @@ pub enum DirtyBody {
         /// Not an answer: NotificationResponse, NoticeResponse or ParameterStatus that came by itself,
         /// under the contract of the exchange that allowed it.
         unsolicited: bool,
+        /// Digest of the steps that the Backend ran the exchange by, where they begin with
+        /// [`Expect::Columns`](crate::Expect::Columns): it has checked that each Execute is described as they say.
+        steps: Option<StateDigest>,
     },
     /// The client may send this many bytes of CopyData payload in all since the session began.
     Grant {
@@ -409,6 +412,9 @@ pub enum Answer {
         after: StateDigest,
         /// Number of ParseComplete messages in it, so that the Frontend knows which statements exist.
         parsed: u32,
+        /// Payload bytes of the part as the Backend sent it: the Frontend's window counts those, whatever was
+        /// left out or masked since.
+        sent_bytes: u64,
         /// The exchange now waits for CopyData from the client.
         copy_in: bool,
         /// The answer is complete.

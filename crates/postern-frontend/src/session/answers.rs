@@ -30,6 +30,8 @@ pub enum Arrived {
         /// See `Answer::Part`.
         parsed: u32,
         /// See `Answer::Part`.
+        sent_bytes: u64,
+        /// See `Answer::Part`.
         copy_in: bool,
         /// See `Answer::Part`.
         last: bool,
@@ -110,15 +112,17 @@ impl Session {
                 }
                 Arrived::Part {
                     before: None,
+                    sent_bytes,
                     payload,
                     hang_up,
                     ..
-                } => self.unsolicited(payload, hang_up),
+                } => self.unsolicited(payload, sent_bytes, hang_up),
                 Arrived::Part {
                     exchange,
                     before: Some(before),
                     after,
                     parsed,
+                    sent_bytes,
                     copy_in,
                     last,
                     hang_up,
@@ -128,6 +132,7 @@ impl Session {
                         before,
                         after,
                         parsed,
+                        sent_bytes,
                         copy_in,
                         last,
                         hang_up,
@@ -138,14 +143,16 @@ impl Session {
         }
     }
 
-    fn unsolicited(&mut self, payload: Bytes, hang_up: bool) {
-        if self.answer_credit.receive_unasked(payload.len()).is_err() {
+    fn unsolicited(&mut self, payload: Bytes, sent_bytes: u64, hang_up: bool) {
+        let received = self.answer_credit.receive_unasked(sent_bytes, payload.len());
+        if received.is_err() {
             return self.end(Refusal::fatal(
                 SqlState::INSUFFICIENT_RESOURCES,
                 "the client does not read what it is sent; too many messages wait for it",
             ));
         }
         self.output.push_answer(payload);
+        self.grant(0);
         if hang_up {
             self.finish(SqlState::CONNECTION_FAILURE);
         }
@@ -159,7 +166,10 @@ impl Session {
         };
         let fits = open.id == exchange && open.reached.unwrap_or(start) == part.before;
         if !fits
-            || self.answer_credit.receive(payload.len()).is_err()
+            || self
+                .answer_credit
+                .receive(part.sent_bytes, payload.len())
+                .is_err()
             || self.statements.parsed(exchange, part.parsed).is_err()
         {
             return self.broken();
@@ -172,6 +182,8 @@ impl Session {
             .then(|| ready_status(&payload))
             .flatten();
         self.output.push_answer(payload);
+        // Of a part from which everything was left out nothing is ever written.
+        self.grant(0);
         if copy_begins {
             if !newest {
                 // PostgreSQL would take the next message for a part of the COPY and fail.
@@ -244,6 +256,7 @@ struct Part {
     before: StateDigest,
     after: StateDigest,
     parsed: u32,
+    sent_bytes: u64,
     copy_in: bool,
     last: bool,
     hang_up: bool,

@@ -113,6 +113,7 @@ fn what_makes_no_sense_goes_no_further() {
         contract: Vec::new(),
         state: AnswerState::default(),
         unsolicited: false,
+        steps: None,
     };
     let nonsense: Vec<(&str, Header, DirtyBody, &[u8])> = vec![
         (

@@ -3,6 +3,7 @@
 mod carried;
 mod parts;
 mod round;
+mod ruled;
 mod stopped;
 
 use crate::{Limits, Refused, Relay, Stepped, Validator};
@@ -11,11 +12,14 @@ use postern_bus::relay::Step;
 use postern_envelope::{
     Batch, Epochs, Header, Keyring, OpenError, Opener, PublicKey, Sealer, SecretKey, batch,
 };
-use postern_inspect::{AnswerState, Contract, Expect, Phase, SKIPPING, StatementShape, digest};
+use postern_inspect::{
+    AnswerState, Contract, Expect, Inspector, Phase, SKIPPING, StatementShape, digest, steps_digest,
+};
 use postern_ledger::{Event, Ledger, Level, Outcome};
 use postern_types::ring::{Answer, Dirty, DirtyBody, Opened, Standing};
 use postern_types::{
-    CopyDirection, ErrorDetail, InstanceId, Link, OverCap, Refusal, SessionId, Slot, SqlState, Stage, body,
+    CopyDirection, ErrorDetail, InstanceId, Link, OverCap, Refusal, SessionId, Slot, SqlState, Stage,
+    StateDigest, body,
 };
 use std::collections::BTreeMap;
 
@@ -37,6 +41,8 @@ struct Ring {
     backend: Sealer,
     query_validator: Sealer,
     frontend: Opener,
+    /// What the Backend says of the steps that it ran.
+    steps: Option<StateDigest>,
 }
 
 fn keyring(stage: Stage, secrets: &BTreeMap<Stage, SecretKey>, instance: InstanceId) -> Keyring {
@@ -58,13 +64,17 @@ fn keyring(stage: Stage, secrets: &BTreeMap<Stage, SecretKey>, instance: Instanc
 }
 
 fn ring_with(limits: Limits) -> Ring {
+    ring_by(limits, Inspector::default())
+}
+
+fn ring_by(limits: Limits, inspector: Inspector) -> Ring {
     let secrets: BTreeMap<Stage, SecretKey> = Stage::ALL
         .into_iter()
         .map(|stage| (stage, SecretKey::generate().unwrap()))
         .collect();
     let keys = |stage, id| keyring(stage, &secrets, InstanceId([id; 16]));
     Ring {
-        validator: Validator::new(&keys(Stage::ResponseValidator, 3), limits).unwrap(),
+        validator: Validator::new(&keys(Stage::ResponseValidator, 3), limits, inspector).unwrap(),
         backend: keys(Stage::Backend, 2)
             .sealer(Link::BackendToResponseValidator)
             .unwrap(),
@@ -74,6 +84,7 @@ fn ring_with(limits: Limits) -> Ring {
         frontend: keys(Stage::Frontend, 4)
             .opener(Link::ResponseValidatorToFrontend)
             .unwrap(),
+        steps: None,
     }
 }
 
@@ -147,6 +158,7 @@ impl Ring {
             contract,
             state: state.clone(),
             unsolicited: false,
+            steps: self.steps,
         };
         self.sealed(header, body, payload)
     }

@@ -136,6 +136,7 @@ fn copy_in_is_announced() {
         contract,
         state: AnswerState::default(),
         unsolicited: false,
+        steps: None,
     };
     let found = ring.pass(&header, body, &message(b'G', b"\0\0\x01\0\0")).unwrap();
     assert!(matches!(
@@ -160,6 +161,7 @@ fn an_exchange_that_the_database_skips_is_answered_with_nothing() {
         contract,
         state: SKIPPING,
         unsolicited: false,
+        steps: None,
     };
     let found = ring.pass(&header, body, b"").unwrap();
     let Answer::Part {
@@ -186,6 +188,7 @@ fn only_what_the_contract_allows_comes_unsolicited() {
         contract,
         state: AnswerState::default(),
         unsolicited: true,
+        steps: None,
     };
 
     let sealed = ring.contract(&here, &listening);

@@ -17,6 +17,7 @@ fn a_round_makes_one_message_for_each_frontend_and_records_first() {
         mut backend,
         mut query_validator,
         mut frontend,
+        ..
     } = ring();
     let mut relay = Relay::new(validator, ledger, "clean-resp".into(), || NOW);
     let mut seal = |slot: &str, exchange| {
@@ -29,6 +30,7 @@ fn a_round_makes_one_message_for_each_frontend_and_records_first() {
             contract: sealed,
             state: AnswerState::default(),
             unsolicited: false,
+            steps: None,
         };
         let dirty = Dirty {
             frontend: slot.parse().unwrap(),

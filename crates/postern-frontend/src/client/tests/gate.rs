@@ -139,6 +139,7 @@ impl Ring {
             before: Some(start),
             after: start,
             parsed: 0,
+            sent_bytes: payload.len() as u64,
             copy_in: false,
             last: true,
             hang_up: false,

@@ -222,6 +222,7 @@ fn a_slow_reader_gets_all_and_is_granted_more_only_as_it_reads() {
                     before: Some(state(number)),
                     after: state(number + 1),
                     parsed: 0,
+                    sent_bytes: row.len() as u64,
                     copy_in: false,
                     last: number + 1 == rows,
                     hang_up: false,
@@ -255,6 +256,7 @@ fn a_copy_that_used_up_its_credit_goes_on_with_the_next_grant() {
                 ..AnswerState::default()
             }),
             parsed: 0,
+            sent_bytes: 8,
             copy_in: true,
             last: false,
             hang_up: false,
