@@ -3,11 +3,12 @@
 use crate::access::Rules;
 use crate::document::{Mode, PolicyError, Tenancy};
 use crate::load;
-use crate::named::NamedIndex;
+use crate::named::{Match, NamedIndex};
 use crate::role::{Limits, Role};
 use crate::tenancy::Tenants;
 use crate::word::StatementWord;
 use postern_catalog::Catalog;
+use postern_sql::canonical::Canonical;
 use postern_types::ErrorDetail;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -163,6 +164,18 @@ impl Rights<'_> {
                 .roles
                 .iter()
                 .any(|(_, role)| role.cedar || role.statements.contains(&StatementWord::Listen))
+    }
+
+    /// Some of the user's roles run named statements.
+    pub fn runs_named(&self) -> bool {
+        self.roles.iter().any(|(_, role)| role.named)
+    }
+
+    /// The named statement that this one is, if one of those roles has it.
+    pub fn find_named(&self, statement: &Canonical) -> Option<Match> {
+        let named = self.roles.iter().filter(|(_, role)| role.named);
+        let roles: Vec<&str> = named.map(|(name, _)| *name).collect();
+        self.parts.named.find(statement, &roles)
     }
 
     /// Held to no rule.

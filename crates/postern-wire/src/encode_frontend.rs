@@ -46,6 +46,22 @@ pub fn put_bind(out: &mut Vec<u8>, portal: &str, statement: &str, tail: &[u8]) -
     })
 }
 
+/// The tail of a Bind from its parameters, each as (is binary, value) where `None` is NULL, and the formats of its
+/// result with their count in front.
+///
+/// # Errors
+/// `TooLong`, also for more than 65,535 parameters.
+pub fn bind_tail(values: &[(bool, Option<&[u8]>)], result_formats: &[u8]) -> Result<Vec<u8>, EncodeError> {
+    let mut tail = Vec::new();
+    put_counted(&mut tail, values.iter(), |out, (binary, _)| {
+        out.extend_from_slice(&u16::from(*binary).to_be_bytes());
+        Ok(())
+    })?;
+    put_counted(&mut tail, values.iter(), |out, (_, value)| put_value(out, *value))?;
+    tail.extend_from_slice(result_formats);
+    Ok(tail)
+}
+
 /// Appends Describe.
 ///
 /// # Errors

@@ -273,6 +273,7 @@ pub struct BindValues<'a> {
     formats: &'a [[u8; 2]],
     count: u16,
     values: Reader<'a>,
+    result_formats: &'a [u8],
 }
 
 impl<'a> BindValues<'a> {
@@ -297,12 +298,14 @@ impl<'a> BindValues<'a> {
         for _ in 0..count {
             r.value()?;
         }
+        let result_formats = r.rest();
         r.formats()?;
         r.finish()?;
         Ok(BindValues {
             formats,
             count,
             values,
+            result_formats,
         })
     }
 
@@ -314,6 +317,11 @@ impl<'a> BindValues<'a> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// The formats of the result with their count, as they came.
+    pub fn result_formats(&self) -> &'a [u8] {
+        self.result_formats
     }
 
     /// Each parameter as (is binary, value), where `None` is NULL.

@@ -35,9 +35,9 @@ pub use encode_backend::{
     put_sasl_final,
 };
 pub use encode_frontend::{
-    put_bind, put_cancel, put_close, put_copy_data, put_copy_done, put_copy_fail, put_describe, put_execute,
-    put_flush, put_parse, put_password, put_query, put_sasl_initial, put_sasl_response, put_ssl_request,
-    put_startup, put_sync, put_terminate,
+    bind_tail, put_bind, put_cancel, put_close, put_copy_data, put_copy_done, put_copy_fail, put_describe,
+    put_execute, put_flush, put_parse, put_password, put_query, put_sasl_initial, put_sasl_response,
+    put_ssl_request, put_startup, put_sync, put_terminate,
 };
 pub use error::WireError;
 pub use frontend::{

@@ -51,19 +51,9 @@ impl Planner<'_, '_> {
 
 /// The tail of a Bind: all values and results as text.
 fn tail(values: &[Option<String>]) -> Result<Vec<u8>, EncodeError> {
-    let mut tail = vec![0, 0];
-    let count = u16::try_from(values.len()).map_err(|_| EncodeError::TooLong)?;
-    tail.extend_from_slice(&count.to_be_bytes());
-    for value in values {
-        match value {
-            None => tail.extend_from_slice(&(-1i32).to_be_bytes()),
-            Some(value) => {
-                let length = i32::try_from(value.len()).map_err(|_| EncodeError::TooLong)?;
-                tail.extend_from_slice(&length.to_be_bytes());
-                tail.extend_from_slice(value.as_bytes());
-            }
-        }
-    }
-    tail.extend_from_slice(&[0, 0]);
-    Ok(tail)
+    let values: Vec<(bool, Option<&[u8]>)> = values
+        .iter()
+        .map(|value| (false, value.as_deref().map(str::as_bytes)))
+        .collect();
+    postern_wire::bind_tail(&values, &[0, 0])
 }

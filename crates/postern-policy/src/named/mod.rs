@@ -26,7 +26,7 @@ mod tests;
 
 use crate::document::PolicyError;
 use postern_sql::Statement;
-use postern_sql::canonical::{Bound, Canonical, Pattern};
+use postern_sql::canonical::{Bound, Canonical, Pattern, Value};
 use postern_types::Mask;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -94,6 +94,10 @@ pub struct Match {
     pub sql: String,
     /// What the client has in the place of each parameter of `sql`, and how long its lists are.
     pub bound: Bound,
+    /// OIDs of the types that the policy names for the parameters of `sql`; 0 where it names none.
+    pub types: Vec<u32>,
+    /// Which parameter of `sql` must be the tenant of the session, from 0.
+    pub tenant: Option<usize>,
 }
 
 /// All named statements of a policy.
@@ -123,14 +127,7 @@ impl NamedIndex {
         candidates
             .iter()
             .filter(|named| named.roles.iter().any(|role| roles.contains(&role.as_str())))
-            .find_map(|named| {
-                let bound = named.pattern.matches(statement)?;
-                Some(Match {
-                    statement: Arc::clone(named),
-                    sql: named.pattern.expand(&bound.counts),
-                    bound,
-                })
-            })
+            .find_map(|named| matching(named, statement))
     }
 
     /// All of them, by file and line.
@@ -166,4 +163,31 @@ impl NamedIndex {
         }
         NamedIndex { statements, by_shape }
     }
+}
+
+fn matching(named: &Arc<NamedStatement>, statement: &Canonical) -> Option<Match> {
+    let bound = named.pattern.matches(statement)?;
+    let slots = named.pattern.slot_of_each(&bound.counts);
+    let types: Vec<u32> = slots
+        .iter()
+        .map(|slot| {
+            let at = usize::from(slot.saturating_sub(1));
+            named.types.get(at).copied().unwrap_or(0)
+        })
+        .collect();
+    let fit = bound.values.iter().zip(&types).all(|(value, oid)| match value {
+        Value::Literal(literal) => types::takes(*oid, literal.kind),
+        Value::Parameter(_) => true,
+    });
+    let tenant = match named.tenant {
+        Some(TenantRule::Slot(slot)) => Some(slots.iter().position(|one| *one == slot)?),
+        Some(TenantRule::Column(_)) | None => None,
+    };
+    fit.then(|| Match {
+        statement: Arc::clone(named),
+        sql: named.pattern.expand(&bound.counts),
+        bound,
+        types,
+        tenant,
+    })
 }

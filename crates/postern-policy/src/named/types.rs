@@ -1,5 +1,7 @@
 //! Types of slots, by name. Only types of PostgreSQL itself, whose OIDs never change.
 
+use postern_sql::canonical::LiteralKind;
+
 /// Names as PostgreSQL prints and takes them, and OIDs (PostgreSQL source, `pg_type.dat`). `any` leaves it to
 /// the client.
 const TYPES: [(&str, u32); 58] = [
@@ -62,6 +64,20 @@ const TYPES: [(&str, u32); 58] = [
     ("uuid[]", 2951),
     ("varchar[]", 1015),
 ];
+
+/// Whether a literal of this kind may be a parameter of the type that the policy names. A string may be
+/// anything, as it may in PostgreSQL; a number must not become a text.
+pub(super) fn takes(oid: u32, kind: LiteralKind) -> bool {
+    const WHOLE: [u32; 4] = [20, 21, 23, 26];
+    const NUMBERS: [u32; 3] = [700, 701, 1700];
+    match kind {
+        _ if oid == 0 => true,
+        LiteralKind::Null | LiteralKind::String => true,
+        LiteralKind::Boolean => oid == 16,
+        LiteralKind::Integer | LiteralKind::BigInteger => WHOLE.contains(&oid) || NUMBERS.contains(&oid),
+        LiteralKind::Numeric => NUMBERS.contains(&oid),
+    }
+}
 
 /// The OIDs of a list of names.
 pub(super) fn oids(value: &str) -> Result<Vec<u32>, String> {

@@ -132,6 +132,28 @@ pub fn analyse_whole(text: &str, limits: &SqlLimits) -> Result<Whole, SyntaxErro
     })
 }
 
+/// The whole statements of a text that [`crate::analyse`] has let pass. `None` where one of them is too large or
+/// too deep to be compared with any pattern.
+///
+/// # Errors
+/// When the text is not PostgreSQL SQL, or breaks one of `limits`.
+pub fn whole_statements(text: &str, limits: &SqlLimits) -> Result<Option<Vec<WholeStatement>>, SyntaxError> {
+    let checked = guard::check(text, limits)?;
+    if checked.tokens > limits.max_tokens {
+        return Ok(None);
+    }
+    let outcome = if checked.deep {
+        let (text, limits) = (text.to_owned(), *limits);
+        deep::run(move || Ok(raw_trees(&text, &limits)?.iter().map(|raw| whole(raw, &text)).collect()))
+    } else {
+        raw_trees(text, limits).map(|raws| raws.iter().map(|raw| whole(raw, text)).collect())
+    };
+    outcome.map_err(|(error, byte)| SyntaxError {
+        position: byte.and_then(|byte| position::characters(text, byte)),
+        ..error
+    })
+}
+
 fn read(text: &str, short: Option<&str>, whole_fits: bool, limits: &SqlLimits) -> Result<Whole, Failure> {
     if let Some(short) = short {
         let analysis = crate::parse(short, limits)?;

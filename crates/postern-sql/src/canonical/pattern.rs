@@ -125,9 +125,22 @@ impl Pattern {
         self.expansion.text(&self.lists, counts)
     }
 
-    /// Number in the text of [`Pattern::expand`] of a slot that is in no list.
-    pub fn number(&self, slot: u16, counts: &[u32]) -> u32 {
-        super::expand::number(&self.lists, counts, slot, 0)
+    /// For each parameter in the text of [`Pattern::expand`], in order, the slot that it stands for.
+    pub fn slot_of_each(&self, counts: &[u32]) -> Vec<u16> {
+        let mut each = Vec::new();
+        for slot in 1..=self.slots {
+            match self.lists.iter().zip(counts).find(|(list, _)| list.has(slot)) {
+                None => each.push(slot),
+                // The whole list stands where its first slot would.
+                Some((list, count)) if list.first == slot => {
+                    for _ in 0..*count {
+                        each.extend(list.first..=list.last);
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        each
     }
 
     /// The repeated text must be what a client would have to send, with its parameters in order.
