@@ -27,7 +27,7 @@ mod tests;
 pub use access::ACCESS_SCHEMA;
 pub use document::{Mode, PolicyError, Tenancy};
 pub use judge::Who;
-pub use load::is_policy_file;
+pub use load::{hash_of, is_policy_file};
 pub use named::{Match, NamedIndex, NamedStatement, TenantRule};
 pub use policy::{Policy, PolicyHash, Rights};
 pub use role::Limits;

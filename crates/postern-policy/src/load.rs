@@ -27,11 +27,7 @@ fn is_query(path: &str) -> bool {
 }
 
 pub(crate) fn load(files: &[(impl AsRef<str>, impl AsRef<[u8]>)]) -> Result<Policy, Vec<PolicyError>> {
-    let files: BTreeMap<&str, &[u8]> = files
-        .iter()
-        .map(|(path, content)| (path.as_ref(), content.as_ref()))
-        .filter(|(path, _)| is_policy_file(path))
-        .collect();
+    let files = ours(files);
     let mut loading = Loading {
         files: &files,
         mistakes: Vec::new(),
@@ -58,6 +54,19 @@ pub(crate) fn load(files: &[(impl AsRef<str>, impl AsRef<[u8]>)]) -> Result<Poli
             named,
         }),
     })
+}
+
+/// The hash of the policy that these files make, mistakes or not.
+pub fn hash_of(files: &[(impl AsRef<str>, impl AsRef<[u8]>)]) -> PolicyHash {
+    hash(&ours(files))
+}
+
+fn ours<'a>(files: &'a [(impl AsRef<str>, impl AsRef<[u8]>)]) -> BTreeMap<&'a str, &'a [u8]> {
+    files
+        .iter()
+        .map(|(path, content)| (path.as_ref(), content.as_ref()))
+        .filter(|(path, _)| is_policy_file(path))
+        .collect()
 }
 
 /// SHA-256 over paths and contents, each with its length in front, in the order of the paths.
@@ -211,6 +220,18 @@ impl<'a> Loading<'a> {
                 CATALOG_FILE,
                 format!(
                     "it is missing, and the rules of role `{name}` need it; make it with `postern catalog`"
+                ),
+            ));
+        }
+        let no_path = roles.iter().find(|(_, role)| {
+            let resolved = role.needs_catalog() || role.tenancy(tenants.is_some()) != document::Tenancy::None;
+            resolved && role.search_path.is_empty()
+        });
+        if let Some((name, _)) = no_path {
+            self.mistakes.push(PolicyError::of(
+                POLICY_FILE,
+                format!(
+                    "role `{name}` needs a `search_path`: its rules are about what unqualified names mean"
                 ),
             ));
         }

@@ -143,7 +143,12 @@ impl Rights<'_> {
     ) -> Result<Vec<(String, String)>, Refusal> {
         let mut settings = Vec::new();
         if !self.search_path().is_empty() {
-            settings.push(("search_path".to_owned(), self.search_path().join(", ")));
+            let mut path = self.search_path().join(", ");
+            // Without this a temporary table comes before everything else, and names are resolved without it.
+            if self.catalog().is_some() {
+                path.push_str(", pg_temp");
+            }
+            settings.push(("search_path".to_owned(), path));
         }
         if let Some(limit) = self.limits().statement_timeout_ms {
             settings.push(("statement_timeout".to_owned(), limit.to_string()));

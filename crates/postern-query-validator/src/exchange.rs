@@ -1,13 +1,16 @@
 //! The verdicts on the messages of one exchange.
 
-use crate::names::Names;
+use crate::binding::{self, Values};
+use crate::named::{self, Run};
+use crate::names::{Known, Names};
+use crate::rewrite::Rewriter;
 use crate::verdicts::{Judged, Verdicts, reset_not_last};
-use postern_inspect::Expectations;
-use postern_ledger::StatementDigest;
-use postern_policy::Rights;
+use postern_inspect::{Expectations, NotAnExchange};
+use postern_ledger::{Outcome, StatementDigest};
+use postern_policy::{BoundValue, Demand, Denial, Rights, Who};
 use postern_types::ring::{Definition, Effects, Verdict};
-use postern_types::{Expect, Refusal, SqlState, StatementShape};
-use postern_wire::{FrontendMessage, Limits, Target, frontend_messages};
+use postern_types::{ColumnRules, Expect, Refusal, SqlState, StatementRules, StatementShape};
+use postern_wire::{EncodeError, FrontendMessage, Limits, Target, frontend_messages};
 use std::sync::Arc;
 
 /// Most messages of one exchange. Each adds some bytes to what is passed on, and a message of the bus has a
@@ -18,6 +21,9 @@ const MAX_MESSAGES: usize = 10_000;
 pub(crate) struct Asker<'a> {
     pub(crate) roles: &'a [String],
     pub(crate) rights: &'a Rights<'a>,
+    pub(crate) who: Who<'a>,
+    /// What a refusal quotes, so that an operator finds its record.
+    pub(crate) reference: u32,
 }
 
 /// The decision on an exchange.
@@ -29,6 +35,27 @@ pub(crate) struct Decision {
     pub(crate) digests: Vec<StatementDigest>,
     /// Kind of its first statement, for the ledger.
     pub(crate) action: Option<&'static str>,
+    /// The first reason of the policy against it, also where the policy is not enforced.
+    pub(crate) denial: Option<Arc<Denial>>,
+    /// What enforcing the policy would do, where it is not enforced.
+    pub(crate) would: Option<Outcome>,
+    /// Its statements without their literals, where the policy asks for them, with what enforcing would do to
+    /// each.
+    pub(crate) learned: Vec<Learned>,
+    /// What goes on in place of the payload: messages of named statements are others than the client's.
+    pub(crate) payload: Option<Vec<u8>>,
+    /// What goes on in place of the definitions.
+    pub(crate) definitions: Option<Vec<Definition>>,
+    /// What is known of the answer to each statement of a simple Query, or to each Execute.
+    pub(crate) rules: Vec<StatementRules>,
+}
+
+/// A statement as it is recorded for learning.
+#[derive(Clone, Debug)]
+pub(crate) struct Learned {
+    pub(crate) judged: Arc<Judged>,
+    /// Its parameters had values that enforcing would refuse.
+    pub(crate) misbound: bool,
 }
 
 impl Decision {
@@ -60,14 +87,13 @@ pub(crate) fn decide(
         decision: Decision::default(),
         reset_at: None,
         flushed: false,
+        instead: None,
     };
-    for definition in definitions {
-        let judged = single(judge.text(&definition.sql));
-        judge.names.define(definition, judged);
-    }
-    let mut steps = Expectations::new();
+    judge.define(definitions);
+    let mut sent = Rewriter::new(payload);
+    let mut expected = Vec::new();
     for message in frontend_messages(payload, limits) {
-        let (message, _) = message.map_err(|error| Refusal {
+        let (message, raw) = message.map_err(|error| Refusal {
             fatal: true,
             ..error.refusal()
         })?;
@@ -81,12 +107,33 @@ pub(crate) fn decide(
             return Err(not_an_exchange("a simple Query must stand alone"));
         }
         let (verdict, shapes) = judge.message(&message);
-        steps.push(&message, &shapes).map_err(not_an_exchange)?;
+        sent.message(raw, judge.instead.take().as_deref())?;
+        expected.push((message, shapes));
         judge.decision.verdicts.push(verdict);
     }
     let mut decision = judge.finish();
-    decision.steps = steps.finish().map_err(not_an_exchange)?;
+    decision.payload = sent.finish();
+    decision.steps = steps(&expected, &decision.rules).map_err(not_an_exchange)?;
     Ok(decision)
+}
+
+/// What the answer will look like. Rules by columns need the columns to be described.
+fn steps(
+    expected: &[(FrontendMessage<'_>, Vec<StatementShape>)],
+    rules: &[StatementRules],
+) -> Result<Vec<Expect>, NotAnExchange> {
+    let by_columns = rules
+        .iter()
+        .any(|rules| matches!(rules.columns, ColumnRules::Listed(_)));
+    let mut steps = if by_columns {
+        Expectations::by_columns()
+    } else {
+        Expectations::new()
+    };
+    for (message, shapes) in expected {
+        steps.push(message, shapes)?;
+    }
+    steps.finish()
 }
 
 fn not_an_exchange(error: impl std::fmt::Display) -> Refusal {
@@ -105,11 +152,34 @@ struct Judge<'a> {
     reset_at: Option<usize>,
     /// The exchange ends in Flush.
     flushed: bool,
+    /// What goes on in place of the message that is being judged.
+    instead: Option<Vec<u8>>,
 }
 
 impl Judge<'_> {
+    /// What stood before the exchange, and what goes on in its place.
+    fn define(&mut self, definitions: &[Definition]) {
+        let mut others = definitions.to_vec();
+        let mut changed = false;
+        for (definition, other) in definitions.iter().zip(&mut others) {
+            let mut judged = single(self.text(&definition.sql));
+            if let Some(found) = judged.run.as_ref().and_then(Run::single) {
+                match named::parameter_types(found, &definition.parameter_types) {
+                    Ok(types) => {
+                        other.sql.clone_from(&found.sql);
+                        other.parameter_types = types;
+                        changed = true;
+                    }
+                    Err(refusal) => judged = refused(&judged, refusal),
+                }
+            }
+            self.names.define(definition, judged);
+        }
+        self.decision.definitions = changed.then_some(others);
+    }
+
     fn text(&mut self, sql: &str) -> Arc<Judged> {
-        self.verdicts.judge(self.asker.roles, self.asker.rights, sql)
+        self.verdicts.judge(self.asker, sql)
     }
 
     /// The verdict on a message, and the shapes of the statements it runs.
@@ -123,23 +193,39 @@ impl Judge<'_> {
         match *message {
             FrontendMessage::Query { sql } => {
                 let judged = self.noted(sql);
-                (verdict(&judged), judged.shapes.clone())
+                let met = self.demand(&judged, None);
+                let verdict = self.verdict(&judged, met);
+                (self.query(&judged, verdict), judged.shapes.clone())
             }
-            FrontendMessage::Parse { name, sql, .. } => {
+            FrontendMessage::Parse {
+                name,
+                sql,
+                parameter_types,
+            } => {
                 let judged = single(self.noted(sql));
-                let verdict = verdict(&judged);
-                self.names.set(Target::Statement, name, judged);
+                let types: Arc<[u32]> = parameter_types.iter().collect();
+                let (judged, verdict) = self.parse(judged, name, &types);
+                self.names.set(Target::Statement, name, Known { judged, types });
                 (verdict, Vec::new())
             }
             FrontendMessage::Bind {
-                portal, statement, ..
+                portal,
+                statement,
+                tail,
             } => {
                 let found = self.names.get(Target::Statement, statement).cloned();
                 match found {
-                    Ok(judged) => {
-                        let verdict = verdict(&judged);
-                        self.note(&judged);
-                        self.names.set(Target::Portal, portal, judged);
+                    Ok(known) => {
+                        self.note(&known.judged);
+                        let met = self.demand(&known.judged, Some((tail, &known.types)));
+                        let verdict = self.verdict(&known.judged, met);
+                        let verdict = self.bind(&known.judged, verdict, portal, statement, tail);
+                        if matches!(verdict, Verdict::Refuse(_)) && known.judged.outcome.is_ok() {
+                            // A portal of that name from before is not what this one would have been.
+                            self.names.drop(Target::Portal, portal);
+                        } else {
+                            self.names.set(Target::Portal, portal, known);
+                        }
                         (verdict, Vec::new())
                     }
                     Err(refusal) => {
@@ -150,8 +236,19 @@ impl Judge<'_> {
                 }
             }
             FrontendMessage::Describe { target, name } => {
-                let verdict = match self.names.get(target, name) {
-                    Ok(judged) => without_effects(judged),
+                let found = self
+                    .names
+                    .get(target, name)
+                    .map(|known| Arc::clone(&known.judged));
+                let verdict = match found {
+                    Ok(judged) => {
+                        let verdict = self.verdict(&judged, true);
+                        let run = judged.run.as_ref().filter(|_| target == Target::Statement);
+                        instead_of_effects(verdict, |_| Effects {
+                            parameters: run.and_then(Run::single).and_then(named::order),
+                            ..Effects::default()
+                        })
+                    }
                     // A cursor made by SQL is a portal too. Only a statement that was let through can
                     // have made it in this session, so its columns are no secret; running it by name
                     // stays refused, because its text is not known here.
@@ -185,7 +282,8 @@ impl Judge<'_> {
     }
 
     fn execute(&mut self, portal: &str) -> (Verdict, Vec<StatementShape>) {
-        match self.names.get(Target::Portal, portal) {
+        let found = self.names.get(Target::Portal, portal);
+        match found.map(|known| Arc::clone(&known.judged)) {
             Ok(judged) => {
                 if judged
                     .outcome
@@ -194,10 +292,174 @@ impl Judge<'_> {
                 {
                     self.reset_at = Some(self.decision.verdicts.len());
                 }
-                (without_effects(judged), judged.shapes.clone())
+                let verdict = self.verdict(&judged, true);
+                let verdict = instead_of_effects(verdict, |effects| {
+                    named::of_execute(&effects, judged.run.as_ref())
+                });
+                self.rule(judged.run.as_ref(), 1);
+                (verdict, judged.shapes.clone())
             }
-            Err(refusal) => (Verdict::Refuse(refusal), Vec::new()),
+            Err(refusal) => {
+                self.rule(None, 1);
+                (Verdict::Refuse(refusal), Vec::new())
+            }
         }
+    }
+
+    /// A simple Query of named statements goes on with the policy's texts.
+    fn query(&mut self, judged: &Judged, verdict: Verdict) -> Verdict {
+        let (Verdict::Allow(effects), Some(run)) = (&verdict, &judged.run) else {
+            return verdict;
+        };
+        match run.query(self.asker.who.tenant) {
+            Ok((text, bound)) => {
+                self.rule(Some(run), run.len());
+                // Values that come apart have their texts with them.
+                let text = if bound.is_empty() { text.as_str() } else { "" };
+                let effects = Effects {
+                    bound,
+                    ..effects.clone()
+                };
+                self.instead(|out| postern_wire::put_query(out, text), effects)
+            }
+            Err(refusal) => self.refuse_named(refusal),
+        }
+    }
+
+    /// A Parse of a named statement goes on with the policy's text. Gives the decision that its name stands for.
+    fn parse(&mut self, judged: Arc<Judged>, name: &str, types: &[u32]) -> (Arc<Judged>, Verdict) {
+        let verdict = self.verdict(&judged, true);
+        let found = judged.run.as_ref().and_then(Run::single);
+        let (Verdict::Allow(effects), Some(found)) = (&verdict, found) else {
+            return (judged, verdict);
+        };
+        let prepared = named::check_literal(found, self.asker.who.tenant)
+            .and_then(|()| named::parameter_types(found, types));
+        match prepared {
+            Ok(types) => {
+                let put = |out: &mut Vec<u8>| postern_wire::put_parse(out, name, &found.sql, types);
+                let verdict = self.instead(put, effects.clone());
+                (judged, verdict)
+            }
+            Err(refusal) => (refused(&judged, refusal.clone()), self.refuse_named(refusal)),
+        }
+    }
+
+    /// A Bind of a named statement goes on with the values in the policy's order.
+    fn bind(
+        &mut self,
+        judged: &Judged,
+        verdict: Verdict,
+        portal: &str,
+        statement: &str,
+        tail: &[u8],
+    ) -> Verdict {
+        let found = judged.run.as_ref().and_then(Run::single);
+        let (Verdict::Allow(effects), Some(found)) = (&verdict, found) else {
+            return verdict;
+        };
+        match named::bind(found, statement, tail, self.asker.who.tenant) {
+            Ok(None) => verdict,
+            Ok(Some(tail)) => {
+                let put = |out: &mut Vec<u8>| postern_wire::put_bind(out, portal, statement, &tail);
+                self.instead(put, effects.clone())
+            }
+            Err(refusal) => self.refuse_named(refusal),
+        }
+    }
+
+    /// Another message goes on in place of the one that is judged.
+    fn instead(
+        &mut self,
+        put: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+        effects: Effects,
+    ) -> Verdict {
+        let mut out = Vec::new();
+        match put(&mut out) {
+            Ok(()) => {
+                self.instead = Some(out);
+                Verdict::Allow(effects)
+            }
+            Err(error) => Verdict::Refuse(Refusal::error(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                format!("this message can't be sent to the database: {error}"),
+            )),
+        }
+    }
+
+    /// A named statement that may not run in this way.
+    fn refuse_named(&mut self, refusal: Refusal) -> Verdict {
+        if refusal.code != SqlState::INSUFFICIENT_PRIVILEGE {
+            return Verdict::Refuse(refusal);
+        }
+        let denial = Arc::new(Denial {
+            refusal: refusal.clone(),
+            rule: "what a named statement asks of its parameters".to_owned(),
+            objects: Vec::new(),
+            absolute: false,
+        });
+        self.decision.denial.get_or_insert(Arc::clone(&denial));
+        self.refuse(refusal, Some(&denial))
+    }
+
+    /// Notes what is known of the answers to so many statements.
+    fn rule(&mut self, run: Option<&Run>, statements: usize) {
+        let mut rules = vec![StatementRules::default(); statements];
+        if let Some(run) = run {
+            run.tighten(&mut rules);
+        }
+        self.decision.rules.append(&mut rules);
+    }
+
+    /// Whether the literals of a statement, and the values bound to its parameters, are as its decision
+    /// demands. A simple query has no values, so what it demands of parameters fails.
+    fn demand(&mut self, judged: &Judged, bound: Option<(&[u8], &[u32])>) -> bool {
+        if judged.demands.is_empty() {
+            return true;
+        }
+        let values = bound.and_then(|(tail, types)| Some((Values::of(tail)?, types)));
+        let Some(tenant) = self.asker.who.tenant else {
+            return false;
+        };
+        judged
+            .demands
+            .iter()
+            .all(|demand| meets(demand, values.as_ref(), tenant))
+    }
+
+    /// The verdict on a message that brings or uses a text. `met`: what is demanded of its values holds.
+    fn verdict(&mut self, judged: &Judged, met: bool) -> Verdict {
+        if !met && judged.outcome.is_ok() {
+            let denial = Arc::new(binding::misbound());
+            self.decision.denial.get_or_insert(Arc::clone(&denial));
+            if judged.would.is_none() {
+                return self.refuse(denial.refusal.clone(), Some(&denial));
+            }
+            self.decision.would = Some(Outcome::Refused);
+            if let Some(last) = self.decision.learned.last_mut() {
+                last.misbound = true;
+            }
+        }
+        match &judged.outcome {
+            Ok(effects) => Verdict::Allow(effects.clone()),
+            Err(refusal) => self.refuse(refusal.clone(), judged.denial.as_deref()),
+        }
+    }
+
+    /// A refusal of the policy quotes the reference of its record.
+    fn refuse(&self, refusal: Refusal, denial: Option<&Denial>) -> Verdict {
+        let Some(denial) = denial else {
+            return Verdict::Refuse(refusal);
+        };
+        let told = if self.asker.rights.tells_denials() {
+            denial.detailed()
+        } else {
+            refusal
+        };
+        Verdict::Refuse(Refusal {
+            message: format!("{} (reference {:08x})", told.message, self.asker.reference),
+            ..told
+        })
     }
 
     fn noted(&mut self, sql: &str) -> Arc<Judged> {
@@ -206,10 +468,24 @@ impl Judge<'_> {
         judged
     }
 
-    fn note(&mut self, judged: &Judged) {
+    fn note(&mut self, judged: &Arc<Judged>) {
         self.decision.action.get_or_insert(judged.action);
-        if self.decision.digests.last() != Some(&judged.digest) {
-            self.decision.digests.push(judged.digest);
+        if let Some(denial) = &judged.denial {
+            self.decision.denial.get_or_insert(Arc::clone(denial));
+        }
+        // One refusal makes all of it one.
+        if self.decision.would != Some(Outcome::Refused) {
+            self.decision.would = judged.would.or(self.decision.would);
+        }
+        if self.decision.digests.last() == Some(&judged.digest) {
+            return;
+        }
+        self.decision.digests.push(judged.digest);
+        if !judged.patterns.is_empty() {
+            self.decision.learned.push(Learned {
+                judged: Arc::clone(judged),
+                misbound: false,
+            });
         }
     }
 
@@ -221,23 +497,44 @@ impl Judge<'_> {
         {
             *verdict = Verdict::Refuse(reset_not_last());
         }
+        // Nothing is the same as nothing known.
+        let known = |rules: &StatementRules| *rules != StatementRules::default();
+        if !self.decision.rules.iter().any(known) {
+            self.decision.rules.clear();
+        }
         self.decision
     }
 }
 
-fn verdict(judged: &Judged) -> Verdict {
-    match &judged.outcome {
-        Ok(effects) => Verdict::Allow(effects.clone()),
-        Err(refusal) => Verdict::Refuse(refusal.clone()),
+/// Most effects are told once, with Parse and Bind; with other messages what `others` makes of them.
+fn instead_of_effects(verdict: Verdict, others: impl FnOnce(Effects) -> Effects) -> Verdict {
+    match verdict {
+        Verdict::Allow(effects) => Verdict::Allow(others(effects)),
+        refused @ Verdict::Refuse(_) => refused,
     }
 }
 
-/// Effects are told once, with Parse and Bind.
-fn without_effects(judged: &Judged) -> Verdict {
-    match &judged.outcome {
-        Ok(_) => Verdict::Allow(Effects::default()),
-        Err(refusal) => Verdict::Refuse(refusal.clone()),
-    }
+/// The decision on a text that may not be prepared as the client asks.
+fn refused(judged: &Judged, refusal: Refusal) -> Arc<Judged> {
+    Arc::new(Judged::refused(judged.digest, judged.action, refusal))
+}
+
+/// Whether one demand holds.
+fn meets(demand: &Demand, values: Option<&(Values<'_>, &[u32])>, tenant: &str) -> bool {
+    let Some(number) = demand.parameter() else {
+        return demand.holds_for_literal(tenant);
+    };
+    let Some(((values, types), index)) = values.zip(usize::from(number).checked_sub(1)) else {
+        return false;
+    };
+    values.get(index).is_some_and(|(bytes, binary)| {
+        let value = BoundValue {
+            bytes,
+            binary,
+            declared: types.get(index).copied().unwrap_or(0),
+        };
+        demand.holds_for(&value, tenant)
+    })
 }
 
 /// A prepared statement is one statement or none.
@@ -251,6 +548,7 @@ fn single(judged: Arc<Judged>) -> Arc<Judged> {
             SqlState::SYNTAX_ERROR,
             "cannot insert multiple commands into a prepared statement",
         )),
+        run: None,
         ..(*judged).clone()
     })
 }

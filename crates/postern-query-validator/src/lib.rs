@@ -11,10 +11,14 @@
 //! do is refused in words the client sees. Nothing here panics on what comes in, and no parameter value, row or
 //! secret reaches a log or the ledger.
 
+mod binding;
 mod config;
 mod exchange;
+mod named;
 mod names;
+mod policy_watch;
 mod record;
+mod rewrite;
 mod setup;
 mod sign_in;
 mod stage;

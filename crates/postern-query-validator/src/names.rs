@@ -10,23 +10,36 @@ use std::sync::Arc;
 /// Names that are known at one point of an exchange.
 #[derive(Default)]
 pub(crate) struct Names {
-    statements: HashMap<String, Arc<Judged>>,
-    portals: HashMap<String, Arc<Judged>>,
+    statements: HashMap<String, Known>,
+    portals: HashMap<String, Known>,
+}
+
+/// What a name stands for.
+#[derive(Clone)]
+pub(crate) struct Known {
+    /// The decision on its text.
+    pub(crate) judged: Arc<Judged>,
+    /// Types of the parameters as Parse declared them; those that are left out are PostgreSQL's to find.
+    pub(crate) types: Arc<[u32]>,
 }
 
 impl Names {
     /// What stood before the exchange.
     pub(crate) fn define(&mut self, definition: &Definition, judged: Arc<Judged>) {
+        let known = Known {
+            judged,
+            types: definition.parameter_types.as_slice().into(),
+        };
         let target = match definition.kind {
             DefinitionKind::Statement => Target::Statement,
             DefinitionKind::Portal => Target::Portal,
         };
-        self.set(target, &definition.name, judged);
+        self.set(target, &definition.name, known);
     }
 
     /// What Parse or Bind makes.
-    pub(crate) fn set(&mut self, target: Target, name: &str, judged: Arc<Judged>) {
-        self.of(target).insert(name.to_owned(), judged);
+    pub(crate) fn set(&mut self, target: Target, name: &str, known: Known) {
+        self.of(target).insert(name.to_owned(), known);
     }
 
     /// What Close drops.
@@ -38,7 +51,7 @@ impl Names {
     ///
     /// # Errors
     /// PostgreSQL's own answer when it stands for nothing.
-    pub(crate) fn get(&self, target: Target, name: &str) -> Result<&Arc<Judged>, Refusal> {
+    pub(crate) fn get(&self, target: Target, name: &str) -> Result<&Known, Refusal> {
         let found = match target {
             Target::Statement => self.statements.get(name),
             Target::Portal => self.portals.get(name),
@@ -46,7 +59,7 @@ impl Names {
         found.ok_or_else(|| unknown(target, name))
     }
 
-    fn of(&mut self, target: Target) -> &mut HashMap<String, Arc<Judged>> {
+    fn of(&mut self, target: Target) -> &mut HashMap<String, Known> {
         match target {
             Target::Statement => &mut self.statements,
             Target::Portal => &mut self.portals,

@@ -1,7 +1,8 @@
 //! What goes into the ledger.
 
+use crate::exchange::{Asker, Learned};
 use postern_envelope::Header;
-use postern_ledger::{Details, Event, Level, Outcome, Record};
+use postern_ledger::{Details, Event, Level, Outcome, Record, StatementDigest};
 use postern_types::{SessionId, Ticket};
 use std::net::{IpAddr, SocketAddr};
 
@@ -45,5 +46,44 @@ pub(crate) fn exchange<'a>(now_ms: u64, header: &Header, ticket: &'a Ticket, byt
             ..Details::default()
         },
         ..Record::new(now_ms, Event::Exchange)
+    }
+}
+
+/// A number by which an operator finds the record of a refusal: a digest of session and exchange, so that it is
+/// the same when the exchange is delivered again.
+pub(crate) fn reference(header: &Header) -> u32 {
+    let StatementDigest([a, b, c, d, ..]) =
+        StatementDigest::of(&format!("{} {}", header.session, header.exchange));
+    u32::from_be_bytes([a, b, c, d])
+}
+
+/// The statements of one text, for learning.
+pub(crate) fn learned(entry: &Record<'_>, asker: &Asker<'_>, learned: &Learned, record: Recorder<'_>) {
+    let judged = &learned.judged;
+    let would = if learned.misbound {
+        Some(Outcome::Refused)
+    } else {
+        judged.would
+    };
+    for pattern in &judged.patterns {
+        record(&Record {
+            event: Event::StatementLearned,
+            action: Some(judged.action),
+            resource: std::slice::from_ref(&judged.digest),
+            result: if judged.outcome.is_ok() {
+                Outcome::Allowed
+            } else {
+                Outcome::Refused
+            },
+            roles: asker.roles,
+            pattern: Some(pattern),
+            rule: judged.denial.as_ref().map(|denial| denial.rule.as_str()),
+            details: Details {
+                would,
+                policy: entry.details.policy,
+                ..Details::default()
+            },
+            ..*entry
+        });
     }
 }

@@ -183,9 +183,10 @@ impl Validator {
             );
             Refused(refusal, "no-role")
         })?;
-        let settings = rights
+        let mut settings = rights
             .session_settings(&sign_in.parameters)
             .map_err(|refusal| Refused(refusal, "start-up-parameter"))?;
+        settings.extend(rights.tenant_setting(user.tenant.as_deref()));
         Ok(OpenSession {
             backend_instance: sign_in.backend_instance,
             frontend_instance: opened.sender,

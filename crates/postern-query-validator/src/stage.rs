@@ -9,7 +9,7 @@ use crate::users::Users;
 use crate::verdicts::Verdicts;
 use postern_envelope::{Batch, Header, Opened, SealError, batch};
 use postern_ledger::{Details, Event, Level, Outcome, Record};
-use postern_policy::{Policy, Rights};
+use postern_policy::{Policy, Rights, Who};
 use postern_types::ring::{Clean, CleanBody, Definition, Request, RequestBody, SignIn, SignInAnswer};
 use postern_types::{Contract, OverCap, Refusal, SessionId, Slot, SqlState, Ticket, body};
 use postern_wire::{FrontendMessage, frontend_messages};
@@ -76,6 +76,18 @@ impl Validator {
     /// others now, end at their next request.
     pub fn set_users(&mut self, users: Users) {
         self.users = users;
+    }
+
+    /// Takes another version of the policy from now on. Nothing that was decided under the one before is
+    /// remembered.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.verdicts = Verdicts::new(self.settings.sql);
+        self.policy = policy;
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Handles one message of the bus: a batch of envelopes. What comes of it is collected until
@@ -340,14 +352,22 @@ impl Validator {
         now_ms: u64,
         record: Recorder<'_>,
     ) -> Result<(), Dropped> {
-        let entry = record::exchange(now_ms, &opened.header, ticket, payload.len());
+        // A clone shares its parts: this exchange is decided by one version, whatever comes meanwhile.
+        let policy = self.policy.clone();
+        let mut entry = record::exchange(now_ms, &opened.header, ticket, payload.len());
+        entry.details.policy = Some(policy.hash().short());
         // The policy has no such role any more.
-        let Some(rights) = self.policy.rights(&ticket.roles) else {
+        let Some(rights) = policy.rights(&ticket.roles) else {
             return self.void(opened, request, "no-role", now_ms, record);
         };
         let asker = Asker {
             roles: &ticket.roles,
             rights: &rights,
+            who: Who {
+                user: &ticket.user,
+                tenant: ticket.tenant.as_deref(),
+            },
+            reference: record::reference(&opened.header),
         };
         let decision = exchange::decide(
             &asker,
@@ -358,7 +378,10 @@ impl Validator {
         );
         match decision {
             Ok(decision) => {
-                record(&judged(entry, &decision));
+                record(&judged(entry, &decision, asker.reference));
+                for learned in &decision.learned {
+                    record::learned(&entry, &asker, learned, record);
+                }
                 let contract = contract(ticket, &rights, &decision);
                 self.run(opened, request, definitions, decision, &contract, payload)
             }
@@ -399,10 +422,11 @@ impl Validator {
             .seal_body(&header, contract, &[], &mut sealed)?;
         let body = CleanBody::Run {
             verdicts: decision.verdicts,
-            definitions: definitions.to_vec(),
+            definitions: decision.definitions.unwrap_or_else(|| definitions.to_vec()),
             steps: decision.steps,
             contract: sealed,
         };
+        let payload = decision.payload.as_deref().unwrap_or(payload);
         self.pass(opened, request, body, payload)
     }
 
@@ -455,8 +479,10 @@ fn broken_protocol() -> Refusal {
     )
 }
 
-fn judged<'a>(entry: Record<'a>, decision: &'a Decision) -> Record<'a> {
+fn judged<'a>(entry: Record<'a>, decision: &'a Decision, reference: u32) -> Record<'a> {
     let refusal = decision.refusal();
+    let denial = decision.denial.as_deref();
+    let against = refusal.is_some() || decision.would == Some(Outcome::Refused);
     Record {
         level: if refusal.is_some() {
             Level::Warn
@@ -470,10 +496,14 @@ fn judged<'a>(entry: Record<'a>, decision: &'a Decision) -> Record<'a> {
         } else {
             Outcome::Allowed
         },
+        rule: denial.map(|denial| denial.rule.as_str()),
+        objects: denial.map_or(&[], |denial| denial.objects.as_slice()),
         details: Details {
             sqlstate: refusal.map(|refusal| refusal.code),
+            reference: (denial.is_some() && against).then_some(u64::from(reference)),
             messages: u64::try_from(decision.verdicts.len()).ok(),
             statements: u64::try_from(decision.digests.len()).ok(),
+            would: decision.would,
             ..entry.details
         },
         ..entry
@@ -492,6 +522,6 @@ fn contract(ticket: &Ticket, rights: &Rights<'_>, decision: &Decision) -> Contra
         notifications: rights.may_listen(),
         roles: ticket.roles.clone(),
         over: OverCap::default(),
-        statements: Vec::new(),
+        statements: decision.rules.clone(),
     }
 }

@@ -1,6 +1,7 @@
 //! The process: reads what the configuration names, connects, and lets the relay step.
 
 use crate::config::QueryValidatorConfig;
+use crate::policy_watch::PolicyWatch;
 use crate::setup::{Keys, Settings};
 use crate::stage::Validator;
 use crate::users::UsersFile;
@@ -8,15 +9,18 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use postern_bus::relay::{self, Output, Step};
 use postern_bus::{Inlet, Outlet, Secret};
-use postern_ledger::{Event, Ledger, Record, StatementDigest};
+use postern_ledger::{Details, Event, Ledger, Level, Outcome, Record, StatementDigest};
 use postern_policy::Policy;
 use postern_runtime::{StageContext, unix_ms};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::signal::unix::{SignalKind, signal};
 
-/// How often the users file is looked at, in milliseconds.
+/// How often the users file and the policy are looked at, in milliseconds.
 const LOOK_MS: u64 = 1000;
 
 /// Runs the Query Validator until it is asked to stop.
@@ -27,7 +31,13 @@ const LOOK_MS: u64 = 1000;
 pub async fn run(config: QueryValidatorConfig, context: StageContext) -> anyhow::Result<()> {
     let now_ms = unix_ms();
     let mut ledger = Ledger::open(&config.ledger.directory, context.stage, context.instance, now_ms)?;
-    let policy = load_policy(&config.policy_directory.join("policy.yaml"), &mut ledger, now_ms)?;
+    let mut policy_watch = PolicyWatch::new(&config.policy_directory);
+    let policy = policy_watch
+        .changed()
+        .with_context(|| config.policy_directory.display().to_string())?
+        .context("the policy changes while it is read")?;
+    note_policy(&policy, &mut ledger, now_ms);
+    let mut hang_up = signal(SignalKind::hangup())?;
     let mut users_file = UsersFile::new(config.users_file.clone());
     let users = users_file.changed()?.unwrap_or_default();
     let keyring = config.keys.keyring(context.stage, context.instance)?;
@@ -50,26 +60,37 @@ pub async fn run(config: QueryValidatorConfig, context: StageContext) -> anyhow:
     let mut stage = Running {
         validator: Validator::new(Keys::new(&keyring)?, policy, users, settings)?,
         users_file,
+        policy_watch,
         looked_ms: now_ms,
+        reload: Arc::new(AtomicBool::new(false)),
         ledger,
         subject: config.outlet.stream.clone(),
     };
     let inlet = Inlet::connect(&config.inlet).await?;
     let outlet = Outlet::connect(&config.outlet).await?;
     context.ready.announce()?;
-    relay::run(inlet, outlet, &mut stage, context.shutdown.cancelled()).await?;
+    let reload = Arc::clone(&stage.reload);
+    let signals = tokio::spawn(async move {
+        while hang_up.recv().await.is_some() {
+            reload.store(true, Ordering::Relaxed);
+        }
+    });
+    let ended = relay::run(inlet, outlet, &mut stage, context.shutdown.cancelled()).await;
+    signals.abort();
+    ended?;
     stage.ledger.close(unix_ms())?;
     Ok(())
 }
 
-fn load_policy(path: &Path, ledger: &mut Ledger, now_ms: u64) -> anyhow::Result<Policy> {
-    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    let policy = Policy::parse(&text).with_context(|| path.display().to_string())?;
+fn note_policy(policy: &Policy, ledger: &mut Ledger, now_ms: u64) {
     ledger.append(&Record {
-        resource: &[StatementDigest::of(&text)],
+        resource: &[StatementDigest(policy.hash().0)],
+        details: Details {
+            policy: Some(policy.hash().short()),
+            ..Details::default()
+        },
         ..Record::new(now_ms, Event::PolicyLoaded)
     });
-    Ok(policy)
 }
 
 /// Channel binding data of the first certificate in a PEM file.
@@ -82,20 +103,60 @@ fn end_point(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
 struct Running {
     validator: Validator,
     users_file: UsersFile,
+    policy_watch: PolicyWatch,
     looked_ms: u64,
+    /// SIGHUP has come: look at the files now.
+    reload: Arc<AtomicBool>,
     ledger: Ledger,
     /// Stream of the outlet; the Backend's slot makes it a subject.
     subject: String,
 }
 
 impl Running {
-    /// Takes a changed users file. One that is wrong changes nothing, so that a slip in it does not lock
-    /// everybody out.
-    fn look_at_users(&mut self, now_ms: u64) {
-        if now_ms.abs_diff(self.looked_ms) < LOOK_MS {
+    /// Takes changed files. Heartbeats come by twice a second, so an idle ring looks too.
+    fn look_at_files(&mut self, now_ms: u64) {
+        let asked = self.reload.swap(false, Ordering::Relaxed);
+        if !asked && now_ms.abs_diff(self.looked_ms) < LOOK_MS {
             return;
         }
         self.looked_ms = now_ms;
+        if asked {
+            self.policy_watch.forget();
+        }
+        self.look_at_policy(now_ms);
+        self.look_at_users();
+    }
+
+    /// Takes a changed policy. A broken one changes nothing, and is told of.
+    fn look_at_policy(&mut self, now_ms: u64) {
+        match self.policy_watch.changed() {
+            Ok(None) => {}
+            Ok(Some(policy)) => {
+                note_policy(&policy, &mut self.ledger, now_ms);
+                if policy.hash() != self.validator.policy().hash() {
+                    tracing::info!(policy = %policy.hash(), "policy read again");
+                    self.validator.set_policy(policy);
+                }
+            }
+            Err(error) => {
+                tracing::error!("policy not taken; the one from before still holds: {error}");
+                self.ledger.append(&Record {
+                    level: Level::Alert,
+                    result: Outcome::Refused,
+                    resource: error.digest.as_slice(),
+                    details: Details {
+                        policy: Some(self.validator.policy().hash().short()),
+                        ..Details::default()
+                    },
+                    ..Record::new(now_ms, Event::PolicyRefused)
+                });
+            }
+        }
+    }
+
+    /// Takes a changed users file. One that is wrong changes nothing, so that a slip in it does not lock
+    /// everybody out.
+    fn look_at_users(&mut self) {
         match self.users_file.changed() {
             Ok(None) => {}
             Ok(Some(users)) => {
@@ -110,7 +171,7 @@ impl Running {
 impl Step for Running {
     fn step(&mut self, inputs: Vec<Bytes>) -> Vec<Output> {
         let now_ms = unix_ms();
-        self.look_at_users(now_ms);
+        self.look_at_files(now_ms);
         for input in inputs {
             let mut message = input.to_vec();
             let ledger = &mut self.ledger;

@@ -17,6 +17,7 @@ mod hardening;
 mod keys;
 mod ledger;
 mod main_loop;
+mod policy_files;
 pub mod sandbox;
 mod telemetry;
 
@@ -25,6 +26,7 @@ pub use config::{ConfigError, load_config, parse_config};
 pub use context::{ReadyFile, StageContext};
 pub use keys::{KeysConfig, KeysError};
 pub use ledger::LedgerConfig;
+pub use policy_files::{PolicyFiles, Stamp};
 pub use main_loop::{StageResult, stage_main};
 pub use postern_bus::{Secret, SecretError};
 pub use telemetry::{InvalidLogFilter, LOG_VARIABLE, start_log};

@@ -1,0 +1,152 @@
+//! The policy directory, read again when it changes.
+//!
+//! A policy with a mistake is not taken: what was in force goes on, so that a slip neither opens the gate nor
+//! locks everybody out. A version is taken whole or not at all.
+
+use postern_ledger::StatementDigest;
+use postern_policy::{Policy, PolicyError, is_policy_file};
+use postern_runtime::{PolicyFiles, Stamp};
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+/// A policy directory that is watched.
+#[derive(Debug)]
+pub(crate) struct PolicyWatch {
+    files: PolicyFiles,
+    seen: Option<Stamp>,
+    /// The version that was looked at last, taken or not.
+    last: Option<StatementDigest>,
+}
+
+/// A version that is not taken.
+#[derive(Debug)]
+pub(crate) struct NotTaken {
+    /// Of all of its files, where they could be read.
+    pub(crate) digest: Option<StatementDigest>,
+    pub(crate) mistakes: Vec<PolicyError>,
+    io: Option<io::Error>,
+}
+
+impl std::error::Error for NotTaken {}
+
+impl fmt::Display for NotTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(error) = &self.io {
+            return write!(f, "the policy can't be read: {error}");
+        }
+        f.write_str("the policy has mistakes:")?;
+        self.mistakes
+            .iter()
+            .try_for_each(|mistake| write!(f, "\n  {mistake}"))
+    }
+}
+
+impl PolicyWatch {
+    pub(crate) fn new(directory: &Path) -> PolicyWatch {
+        PolicyWatch {
+            files: PolicyFiles::new(directory, is_policy_file),
+            seen: None,
+            last: None,
+        }
+    }
+
+    /// The policy, when something in the directory has changed since the last call. Each version is judged
+    /// once, whether it is taken or not.
+    ///
+    /// # Errors
+    /// When the version that is there now can't be taken.
+    pub(crate) fn changed(&mut self) -> Result<Option<Policy>, NotTaken> {
+        let stamp = self.files.stamp().map_err(unread)?;
+        if self.seen.as_ref() == Some(&stamp) {
+            return Ok(None);
+        }
+        let files = self.files.read().map_err(unread)?;
+        // While it is being written it may be read half: only what did not change meanwhile is looked at.
+        if self.files.stamp().map_err(unread)? != stamp {
+            return Ok(None);
+        }
+        self.seen = Some(stamp);
+        let digest = digest(&files);
+        if self.last == Some(digest) {
+            return Ok(None);
+        }
+        self.last = Some(digest);
+        Policy::load(&files).map(Some).map_err(|mistakes| NotTaken {
+            digest: Some(digest),
+            mistakes,
+            io: None,
+        })
+    }
+
+    /// Looks at the files at the next call, whatever their dates say.
+    pub(crate) fn forget(&mut self) {
+        self.seen = None;
+        self.last = None;
+    }
+}
+
+fn unread(error: io::Error) -> NotTaken {
+    NotTaken {
+        digest: None,
+        mistakes: Vec::new(),
+        io: Some(error),
+    }
+}
+
+fn digest(files: &[(String, Vec<u8>)]) -> StatementDigest {
+    StatementDigest(postern_policy::hash_of(files).0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const POLICY: &str = "version: 1\nroles: {app: {mode: open, database_role: app}}\n";
+
+    #[test]
+    fn each_version_is_judged_once_and_a_broken_one_is_not_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("policy.yaml");
+        fs::write(&path, POLICY).unwrap();
+        let mut watch = PolicyWatch::new(directory.path());
+        let first = watch.changed().unwrap().unwrap();
+        assert!(watch.changed().unwrap().is_none());
+        fs::write(
+            &path,
+            "version: 1\nroles: {app: {mode: opne, database_role: app}}\n",
+        )
+        .unwrap();
+        let error = watch.changed().unwrap_err();
+        assert!(error.to_string().contains("policy.yaml:2:"), "{error}");
+        assert!(error.digest.is_some());
+        assert!(
+            watch.changed().unwrap().is_none(),
+            "one complaint for each version"
+        );
+        fs::write(&path, POLICY.replace("open, ", "open,  ")).unwrap();
+        let second = watch.changed().unwrap().unwrap();
+        assert_ne!(first.hash(), second.hash());
+        // A new named statement is a new version, too.
+        fs::create_dir(directory.path().join("queries")).unwrap();
+        fs::write(
+            directory.path().join("queries/a.sql"),
+            "-- name: a\n-- roles: app\nselect 1;\n",
+        )
+        .unwrap();
+        assert_ne!(watch.changed().unwrap().unwrap().hash(), second.hash());
+        // What does not belong to the policy does not count.
+        fs::write(directory.path().join("notes.txt"), "x").unwrap();
+        assert!(watch.changed().unwrap().is_none());
+        watch.forget();
+        assert!(watch.changed().unwrap().is_some());
+    }
+
+    #[test]
+    fn a_directory_that_is_gone_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut watch = PolicyWatch::new(&directory.path().join("none"));
+        assert!(watch.changed().unwrap_err().to_string().contains("can't be read"));
+    }
+}
