@@ -8,6 +8,7 @@
 //! Not here: SQL parsing, masks, detectors. What a statement leaves behind on its connection is the Query
 //! Validator's word.
 
+pub mod catalog;
 pub mod config;
 mod connect;
 mod definitions;

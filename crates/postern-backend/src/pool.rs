@@ -43,6 +43,13 @@ struct State {
 /// connection ends: closed, in doubt, or dropped with a session that was cancelled in between.
 pub(crate) struct Place(Weak<RefCell<State>>);
 
+impl Place {
+    /// The right to a connection that is no part of any pool.
+    pub(crate) fn apart() -> Place {
+        Place(Weak::new())
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let Some(state) = self.0.upgrade() else { return };

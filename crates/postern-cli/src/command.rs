@@ -8,7 +8,7 @@ use crate::status::Status;
 use crate::supervise::{UpOptions, up};
 use crate::tether::{self, DeathSignal};
 use crate::users::{self, User, UsersFile};
-use crate::{audit, terminal};
+use crate::{audit, catalog, terminal};
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
@@ -41,6 +41,7 @@ enum Command {
     Init(Init),
     Up(Up),
     Status(StatusArgs),
+    Catalog(catalog::CatalogArgs),
     #[command(subcommand)]
     User(UserCommand),
     #[command(subcommand)]
@@ -200,6 +201,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Init(args) => run_init(args),
         Command::Up(args) => run_up(args),
         Command::Status(args) => run_status(&args),
+        Command::Catalog(args) => catalog::run(&args),
         Command::User(UserCommand::Add(args)) => run_user_add(args),
         Command::User(UserCommand::List(args)) => run_user_list(&args),
         Command::User(UserCommand::Remove(args)) => run_user_remove(&args),

@@ -55,6 +55,11 @@ impl RingDirectory {
         self.join("policy/policy.yaml")
     }
 
+    /// `policy/catalog.json`.
+    pub fn catalog_file(&self) -> PathBuf {
+        self.join("policy/catalog.json")
+    }
+
     /// The certificate that clients see.
     pub fn tls_certificate_file(&self) -> PathBuf {
         self.join("tls/server.crt")

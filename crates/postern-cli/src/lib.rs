@@ -5,6 +5,7 @@
 //! client, a row or a statement. Nothing here speaks the PostgreSQL protocol or opens an envelope.
 
 pub mod audit;
+pub mod catalog;
 pub mod command;
 pub mod database_url;
 pub mod directory;
