@@ -113,7 +113,7 @@ pub(crate) fn check(text: &str, limits: &SqlLimits) -> Result<Checked, SyntaxErr
     while length < text.len() {
         // A beginning that the lexer can't read may only have been cut inside of a string.
         if let Some(beginning) = text.get(..text.floor_char_boundary(length))
-            && let Ok(mut tokens) = pg_query::scan_tokens(beginning)
+            && let Ok(mut tokens) = crate::lexer::tokens(beginning)
         {
             // The cut may have made another token of the last one.
             tokens.pop();
@@ -123,7 +123,7 @@ pub(crate) fn check(text: &str, limits: &SqlLimits) -> Result<Checked, SyntaxErr
     }
     // A text the lexer can't read is left to the parser, which gives the proper message and stops at the
     // same byte.
-    let (folded, tokens) = match pg_query::scan_tokens(text) {
+    let (folded, tokens) = match crate::lexer::tokens(text) {
         Ok(tokens) => (bound(text, &tokens, limits)?, tokens.len()),
         Err(_) => (None, 0),
     };

@@ -17,6 +17,7 @@ mod effects;
 mod fold;
 mod guard;
 mod kind;
+mod lexer;
 mod normalise;
 mod position;
 mod references;

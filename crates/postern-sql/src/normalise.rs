@@ -50,7 +50,7 @@ pub fn normalise(text: &str, limits: &SqlLimits) -> Result<Vec<Normalised>, Synt
     }
     let failed = |error: &pg_query::Error| crate::position::explain(text, error).0;
     let parsed = pg_query::parse(text, 0).map_err(|error| failed(&error))?;
-    let tokens = pg_query::scan_tokens(text).map_err(|error| failed(&error))?;
+    let tokens = crate::lexer::tokens(text).map_err(|error| failed(&error))?;
     let mut found = Vec::new();
     for raw in &parsed.protobuf.stmts {
         let start = usize::try_from(raw.stmt_location).unwrap_or(0);

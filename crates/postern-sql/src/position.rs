@@ -70,7 +70,7 @@ fn position(text: &str, message: &str) -> Option<usize> {
     if text.len() > MAX_BYTES_FOR_POSITION {
         return None;
     }
-    let tokens = pg_query::scan_tokens(text).ok()?;
+    let tokens = crate::lexer::tokens(text).ok()?;
     let spans: Vec<(usize, usize)> = tokens
         .iter()
         .filter_map(|t| Some((usize::try_from(t.start).ok()?, usize::try_from(t.end).ok()?)))

@@ -50,7 +50,7 @@ impl Expansion {
         if lists.is_empty() {
             return Ok(expansion);
         }
-        let tokens = pg_query::scan_tokens(sql).map_err(|_| PatternError::NotOne)?;
+        let tokens = crate::lexer::tokens(sql).map_err(|_| PatternError::NotOne)?;
         let tokens: Vec<Lexeme> = tokens.iter().filter_map(lexeme).collect();
         let mut items = Vec::new();
         for (index, list) in lists.iter().enumerate() {

@@ -37,7 +37,7 @@ const CLOSE: i32 = Token::Ascii41 as i32;
 /// # Errors
 /// When PostgreSQL's lexer can't read it: a string or comment without an end, mostly.
 pub fn written(text: &str) -> Result<Vec<Written>, SyntaxError> {
-    let tokens = pg_query::scan_tokens(text).map_err(|error| unreadable(text, &error))?;
+    let tokens = crate::lexer::tokens(text).map_err(|error| unreadable(text, &error))?;
     let mut splitter = Splitter {
         text,
         lines: Lines::new(text),
