@@ -19,7 +19,12 @@ pub(crate) fn plain(value: &[u8]) -> Vec<u8> {
         if at < done || !(0x20..0x7f).contains(&b) {
             continue;
         }
-        out.extend_from_slice(value.get(done..at).unwrap_or_default());
+        let before = value.get(done..at).unwrap_or_default();
+        let end = before
+            .iter()
+            .rposition(|b| *b != b'\\')
+            .map_or(0, |last| last.saturating_add(1));
+        out.extend_from_slice(before.get(..end).unwrap_or_default());
         out.push(b);
         done = at.saturating_add(6);
     }
@@ -120,7 +125,7 @@ mod tests {
         let table: [(&[u8], &[u8]); 7] = [
             (br"tenant\u005fid", b"tenant_id"),
             (br"\u0074\u0065x", b"tex"),
-            (br"\\u005f", br"\_"),
+            (br"a\\\\u005f", b"a_"),
             (br"\u00e9\u000a", br"\u00e9\u000a"),
             (br"\u005", br"\u005"),
             (br"\u00\u0041", br"\u00A"),

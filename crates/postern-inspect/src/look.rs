@@ -261,17 +261,15 @@ impl<'r> Looker<'r> {
             } else {
                 0
             };
-            let Some(covered) = out.get_mut(start..end) else {
-                continue;
-            };
-            let last = covered.len().saturating_sub(keep);
-            for (at, b) in covered.iter_mut().take(last).enumerate() {
-                *b = match *b {
-                    // The frame of JSON, and of text forms of arrays and rows.
-                    b'"' => b'"',
-                    _ if number && at == 0 => b'1',
-                    _ if number => b'0',
-                    _ => b'*',
+            let last = end.saturating_sub(keep);
+            for (at, b) in out.iter_mut().enumerate().take(last).skip(start) {
+                if is_frame(value, at) {
+                    continue;
+                }
+                *b = match number {
+                    true if at == start => b'1',
+                    true => b'0',
+                    false => b'*',
                 };
             }
         }
@@ -292,6 +290,12 @@ fn is_json_number(value: &[u8], finding: &Finding) -> bool {
         .trim_ascii_start()
         .first();
     matches!(before, None | Some(b':' | b'[' | b',')) && matches!(after, None | Some(b',' | b']' | b'}'))
+}
+
+/// A quote, or one of the backslashes before it: the frame of JSON, and of the text forms of arrays and rows.
+fn is_frame(value: &[u8], at: usize) -> bool {
+    let mut rest = value.get(at..).unwrap_or_default().iter();
+    rest.find(|b| **b != b'\\') == Some(&b'"')
 }
 
 /// Widens a place so that it neither begins nor ends inside an escape.

@@ -7,6 +7,7 @@ use crate::policy::{Parts, Policy, PolicyHash};
 use crate::role::Role;
 use crate::tenancy::Tenants;
 use postern_catalog::Catalog;
+use postern_inspect::plan::Planner;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +17,7 @@ const RESPONSES_FILE: &str = "responses.yaml";
 const QUERIES: &str = "queries/";
 
 /// Whether a file of a policy directory, by its path relative to it, is part of the policy. Others, such as
-/// its tests, may lie beside. `responses.yaml` is part of it, though it is the Response Validator that reads it.
+/// its tests, may lie beside. `responses.yaml` is part of it, though it is the Response Validator that enforces it.
 pub fn is_policy_file(path: &str) -> bool {
     matches!(path, POLICY_FILE | CATALOG_FILE | RESPONSES_FILE | access::FILE) || is_query(path)
 }
@@ -36,6 +37,7 @@ pub(crate) fn load(files: &[(impl AsRef<str>, impl AsRef<[u8]>)]) -> Result<Poli
     let catalog = loading.catalog();
     let rules = loading.rules(&roles, catalog.as_ref());
     let named = loading.named(&roles);
+    let answers = loading.answers(catalog.as_ref());
     loading.needs(&roles, tenants.as_ref(), catalog.as_ref());
     let mut mistakes = loading.mistakes;
     if !mistakes.is_empty() {
@@ -52,6 +54,7 @@ pub(crate) fn load(files: &[(impl AsRef<str>, impl AsRef<[u8]>)]) -> Result<Poli
             catalog,
             rules,
             named,
+            answers,
         }),
     })
 }
@@ -187,6 +190,48 @@ impl<'a> Loading<'a> {
                 None
             }
         }
+    }
+
+    fn answers(&mut self, catalog: Option<&Catalog>) -> Planner {
+        if !self.files.contains_key(RESPONSES_FILE) {
+            return Planner::default();
+        }
+        let Some(text) = self.text(RESPONSES_FILE) else {
+            return Planner::default();
+        };
+        let rules = match postern_inspect::rules::Rules::from_yaml(text) {
+            Ok(rules) => rules,
+            Err(error) => {
+                self.mistakes.push(PolicyError {
+                    line: error.line,
+                    column: error.column,
+                    ..PolicyError::of(RESPONSES_FILE, error.message)
+                });
+                return Planner::default();
+            }
+        };
+        if !rules.masks.is_empty() && catalog.is_none() {
+            if !self.files.contains_key(CATALOG_FILE) {
+                self.mistakes.push(PolicyError::of(
+                    RESPONSES_FILE,
+                    "its masks are about columns of catalog.json, which is missing; make it with `postern catalog`",
+                ));
+            }
+            return Planner::default();
+        }
+        let origins = catalog
+            .map(crate::origins::origins)
+            .map(postern_inspect::Origins::new);
+        let planner = match origins.transpose() {
+            Ok(origins) => {
+                Planner::new(rules, &origins.unwrap_or_default()).map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        planner.unwrap_or_else(|error| {
+            self.mistakes.push(PolicyError::of(RESPONSES_FILE, error));
+            Planner::default()
+        })
     }
 
     fn named(&mut self, roles: &BTreeMap<String, Role>) -> NamedIndex {

@@ -8,6 +8,7 @@ use crate::role::{Limits, Role};
 use crate::tenancy::Tenants;
 use crate::word::StatementWord;
 use postern_catalog::Catalog;
+use postern_inspect::plan::Planner;
 use postern_sql::canonical::Canonical;
 use postern_types::ErrorDetail;
 use std::collections::BTreeMap;
@@ -54,6 +55,8 @@ pub(crate) struct Parts {
     pub(crate) catalog: Option<Catalog>,
     pub(crate) rules: Option<Rules>,
     pub(crate) named: NamedIndex,
+    /// The rules about answers, as far as they are the Query Validator's business.
+    pub(crate) answers: Planner,
 }
 
 /// What one user may do: each of the user's roles allows what it allows. The database role, the
@@ -207,6 +210,19 @@ impl Rights<'_> {
     pub fn is_personal(&self) -> bool {
         self.roles.iter().any(|(_, role)| role.cedar)
             && self.parts.rules.as_ref().is_some_and(Rules::is_personal)
+    }
+
+    /// The rules about answers.
+    pub fn answers(&self) -> &Planner {
+        &self.parts.answers
+    }
+
+    /// The catalogue to find out what the columns of answers are made of, where rules go by columns.
+    pub fn catalog_for_answers(&self) -> Option<&Catalog> {
+        self.parts
+            .catalog
+            .as_ref()
+            .filter(|_| self.answers().goes_by_columns())
     }
 
     /// The catalogue to resolve names against, where some rule of the user asks for it.

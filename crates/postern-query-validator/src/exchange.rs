@@ -113,18 +113,18 @@ pub(crate) fn decide(
     }
     let mut decision = judge.finish();
     decision.payload = sent.finish();
-    decision.steps = steps(&expected, &decision.rules).map_err(not_an_exchange)?;
+    decision.steps = steps(asker, &expected, &decision.rules).map_err(not_an_exchange)?;
     Ok(decision)
 }
 
 /// What the answer will look like. Rules by columns need the columns to be described.
 fn steps(
+    asker: &Asker<'_>,
     expected: &[(FrontendMessage<'_>, Vec<StatementShape>)],
     rules: &[StatementRules],
 ) -> Result<Vec<Expect>, NotAnExchange> {
-    let by_columns = rules
-        .iter()
-        .any(|rules| matches!(rules.columns, ColumnRules::Listed(_)));
+    let listed = |rules: &StatementRules| matches!(rules.columns, ColumnRules::Listed(_));
+    let by_columns = asker.rights.answers().goes_by_columns() || rules.iter().any(listed);
     let mut steps = if by_columns {
         Expectations::by_columns()
     } else {
@@ -195,6 +195,7 @@ impl Judge<'_> {
                 let judged = self.noted(sql);
                 let met = self.demand(&judged, None);
                 let verdict = self.verdict(&judged, met);
+                self.rule(&judged);
                 (self.query(&judged, verdict), judged.shapes.clone())
             }
             FrontendMessage::Parse {
@@ -296,11 +297,11 @@ impl Judge<'_> {
                 let verdict = instead_of_effects(verdict, |effects| {
                     named::of_execute(&effects, judged.run.as_ref())
                 });
-                self.rule(judged.run.as_ref(), 1);
+                self.rule(&judged);
                 (verdict, judged.shapes.clone())
             }
             Err(refusal) => {
-                self.rule(None, 1);
+                self.decision.rules.push(StatementRules::default());
                 (Verdict::Refuse(refusal), Vec::new())
             }
         }
@@ -313,7 +314,6 @@ impl Judge<'_> {
         };
         match run.query(self.asker.who.tenant) {
             Ok((text, bound)) => {
-                self.rule(Some(run), run.len());
                 // Values that come apart have their texts with them.
                 let text = if bound.is_empty() { text.as_str() } else { "" };
                 let effects = Effects {
@@ -402,10 +402,15 @@ impl Judge<'_> {
         self.refuse(refusal, Some(&denial))
     }
 
-    /// Notes what is known of the answers to so many statements.
-    fn rule(&mut self, run: Option<&Run>, statements: usize) {
-        let mut rules = vec![StatementRules::default(); statements];
-        if let Some(run) = run {
+    /// Notes what is known of the answers to the statements of a text.
+    fn rule(&mut self, judged: &Judged) {
+        let known = |columns: &ColumnRules| StatementRules {
+            columns: columns.clone(),
+            ..StatementRules::default()
+        };
+        let mut rules: Vec<StatementRules> = judged.columns.iter().map(known).collect();
+        rules.resize(rules.len().max(1), StatementRules::default());
+        if let Some(run) = &judged.run {
             run.tighten(&mut rules);
         }
         self.decision.rules.append(&mut rules);

@@ -11,6 +11,7 @@
 //! do is refused in words the client sees. Nothing here panics on what comes in, and no parameter value, row or
 //! secret reaches a log or the ledger.
 
+mod answers;
 mod binding;
 mod config;
 mod exchange;

@@ -120,11 +120,6 @@ impl Run {
             }
         }
     }
-
-    /// How many statements.
-    pub(crate) fn len(&self) -> usize {
-        self.pieces.len()
-    }
 }
 
 impl Piece {

@@ -11,7 +11,7 @@ use postern_envelope::{Batch, Header, Opened, SealError, batch};
 use postern_ledger::{Details, Event, Level, Outcome, Record};
 use postern_policy::{Policy, Rights, Who};
 use postern_types::ring::{Clean, CleanBody, Definition, Request, RequestBody, SignIn, SignInAnswer};
-use postern_types::{Contract, OverCap, Refusal, SessionId, Slot, SqlState, Ticket, body};
+use postern_types::{Contract, Refusal, SessionId, Slot, SqlState, Ticket, body};
 use postern_wire::{FrontendMessage, frontend_messages};
 use std::collections::BTreeMap;
 
@@ -521,7 +521,7 @@ fn contract(ticket: &Ticket, rights: &Rights<'_>, decision: &Decision) -> Contra
         error_detail: rights.error_detail(),
         notifications: rights.may_listen(),
         roles: ticket.roles.clone(),
-        over: OverCap::default(),
+        over: rights.answers().rules().over,
         statements: decision.rules.clone(),
     }
 }

@@ -1,5 +1,6 @@
 //! Verdicts on SQL texts, remembered so that a text is parsed once for each set of roles.
 
+use crate::answers;
 use crate::exchange::Asker;
 use crate::named::{self, Run};
 use lru::LruCache;
@@ -8,7 +9,7 @@ use postern_policy::{Demand, Denial, Mode, Rights, Who};
 use postern_sql::resolve::{Names, ResolveError, Resolved, analyse_and_resolve};
 use postern_sql::{Analysis, SqlLimits};
 use postern_types::ring::{Deallocate, Effects};
-use postern_types::{Refusal, SqlState, StatementShape};
+use postern_types::{ColumnRules, Refusal, SqlState, StatementShape};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -43,6 +44,8 @@ pub(crate) struct Judged {
     pub(crate) patterns: Vec<String>,
     /// What runs in place of the text, where a statement of it is a named one.
     pub(crate) run: Option<Run>,
+    /// What is known of the columns of the answers, one for each statement.
+    pub(crate) columns: Vec<ColumnRules>,
 }
 
 impl Judged {
@@ -58,6 +61,7 @@ impl Judged {
             demands: Vec::new(),
             patterns: Vec::new(),
             run: None,
+            columns: Vec::new(),
         }
     }
 }
@@ -163,7 +167,7 @@ fn judge(asker: &Asker<'_>, text: &str, digest: StatementDigest, limits: &SqlLim
     if let Err(refusal) = rights.judge_length(text) {
         return Judged::refused(digest, "too-long", refusal);
     }
-    let analysed = match rights.catalog() {
+    let analysed = match rights.catalog().or(rights.catalog_for_answers()) {
         None => postern_sql::analyse(text, limits)
             .map(|analysis| (analysis, None))
             .map_err(ResolveError::from),
@@ -188,7 +192,19 @@ fn judge(asker: &Asker<'_>, text: &str, digest: StatementDigest, limits: &SqlLim
         ..Judged::refused(digest, action, no_statement())
     };
     judged.run = Run::of(named::find(rights, text, limits), &analysis);
+    let known = resolved.as_ref().and_then(|resolved| resolved.as_ref().ok());
+    let columns = (analysis.statements.iter().enumerate())
+        .map(|(at, statement)| {
+            let resolved = known.and_then(|all| all.get(at));
+            answers::columns(rights.answers(), resolved, statement.shape, asker.roles)
+        })
+        .collect::<Result<_, _>>();
+    let resolved = resolved.filter(|_| rights.catalog().is_some());
     judged.outcome = judge_all(rights, &asker.who, &analysis, resolved, &mut judged);
+    match columns {
+        Ok(columns) => judged.columns = columns,
+        Err(refusal) => judged.outcome = judged.outcome.and(Err(refusal)),
+    }
     if judged.outcome.is_err() {
         judged.shapes.clear();
     }

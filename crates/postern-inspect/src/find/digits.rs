@@ -23,7 +23,7 @@ fn stops(b: u8) -> bool {
     matches!(b, b'0'..=b'9' | b'@' | b'+')
 }
 
-/// Longest run of digits that is of interest; a longer one is skipped as a whole.
+/// Longest run of digits that is of interest by itself; a longer one is skipped as a whole.
 const LONGEST_RUN: usize = 19;
 
 /// Tells `found` where something begins and ends, and what it is.
@@ -57,7 +57,7 @@ pub(super) fn scan(value: &[u8], wanted: Wanted, found: &mut dyn FnMut(usize, us
             }
             _ => {
                 let digits = run(value, at, usize::MAX, |b| b.is_ascii_digit());
-                if digits <= LONGEST_RUN {
+                if digits <= LONGEST_RUN || byte_before(value, at).is_ascii_alphabetic() {
                     number(value, at, digits, wanted, found).unwrap_or(digits)
                 } else {
                     digits

@@ -36,6 +36,8 @@ enum Characters {
     Word,
     /// Letters, digits, `_` and `-`.
     Url,
+    /// The same, and dots between them.
+    Dotted,
     /// Hexadecimal digits.
     Hex,
 }
@@ -50,7 +52,7 @@ const fn token(least: usize, most: usize, characters: Characters) -> SecretKind 
 
 /// Every literal and what it begins.
 pub(super) fn literals() -> impl Iterator<Item = (&'static [u8], SecretKind)> {
-    use Characters::{Hex, Upper, Url, Word};
+    use Characters::{Dotted, Hex, Upper, Url, Word};
     const TABLE: [(&str, SecretKind); 36] = [
         ("-----BEGIN ", SecretKind::Pem),
         ("PuTTY-User-Key-File-", SecretKind::Putty),
@@ -60,7 +62,7 @@ pub(super) fn literals() -> impl Iterator<Item = (&'static [u8], SecretKind)> {
         ("ASIA", token(16, 16, Upper)),
         // Google: API keys, OAuth tokens and client secrets.
         ("AIza", token(35, 35, Url)),
-        ("ya29.", token(20, 2048, Url)),
+        ("ya29.", token(20, 2048, Dotted)),
         ("GOCSPX-", token(28, 28, Url)),
         // GitHub and GitLab.
         ("ghp_", token(36, 255, Word)),
@@ -83,7 +85,7 @@ pub(super) fn literals() -> impl Iterator<Item = (&'static [u8], SecretKind)> {
         ("rk_live_", token(16, 255, Word)),
         ("whsec_", token(24, 255, Word)),
         // Others.
-        ("SG.", token(40, 100, Url)),
+        ("SG.", token(40, 100, Dotted)),
         ("npm_", token(36, 36, Word)),
         ("pypi-AgEI", token(40, 1024, Url)),
         ("dop_v1_", token(64, 64, Hex)),
@@ -92,7 +94,7 @@ pub(super) fn literals() -> impl Iterator<Item = (&'static [u8], SecretKind)> {
         ("sk-proj-", token(32, 255, Url)),
         ("hf_", token(34, 40, Word)),
         ("dckr_pat_", token(20, 255, Url)),
-        ("hvs.", token(24, 255, Url)),
+        ("hvs.", token(24, 255, Dotted)),
         ("AGE-SECRET-KEY-1", token(50, 70, Upper)),
     ];
     TABLE.iter().map(|(literal, kind)| (literal.as_bytes(), *kind))
@@ -126,10 +128,15 @@ impl Token {
         let belongs = |b: u8| match self.characters {
             Characters::Upper => b.is_ascii_uppercase() || b.is_ascii_digit(),
             Characters::Word => b.is_ascii_alphanumeric(),
-            Characters::Url => is_url(b) || b == b'.',
+            Characters::Url => is_url(b),
+            Characters::Dotted => is_url(b) || b == b'.',
             Characters::Hex => b.is_ascii_hexdigit(),
         };
-        let length = run(value, after, self.most.saturating_add(1), belongs);
+        let mut length = run(value, after, self.most.saturating_add(1), belongs);
+        // A dot at the end is that of the sentence.
+        while length > 0 && byte_before(value, after.saturating_add(length)) == b'.' {
+            length = length.saturating_sub(1);
+        }
         (self.least..=self.most)
             .contains(&length)
             .then(|| after.saturating_add(length))

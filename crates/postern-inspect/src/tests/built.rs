@@ -134,3 +134,76 @@ fn what_is_not_one_exchange_is_refused() {
         assert_eq!(build(&[(message, &[])]), Err(NotAnExchange::Misplaced));
     }
 }
+
+fn build_by_columns(messages: &[(F<'_>, &[StatementShape])]) -> Vec<Expect> {
+    let mut expectations = Expectations::by_columns();
+    for (message, shapes) in messages {
+        expectations.push(message, shapes).unwrap();
+    }
+    expectations.finish().unwrap()
+}
+
+#[test]
+fn where_columns_matter_every_portal_is_described_once_before_it_runs() {
+    let built = build_by_columns(&[
+        (bind("a"), &[]),
+        (run("a"), &[ROWS]),
+        (run("a"), &[ROWS]),
+        (bind("a"), &[]),
+        (run("a"), &[ROWS]),
+        (run("b"), &[SILENT]),
+        (describe("c"), &[]),
+        (run("c"), &[ROWS]),
+        (F::Sync, &[]),
+    ]);
+    let rows = execute(ROWS, 5, true);
+    let expected = vec![
+        Expect::Columns,
+        Expect::Bind,
+        Expect::HiddenDescribe,
+        rows.clone(),
+        rows.clone(),
+        Expect::Bind,
+        Expect::HiddenDescribe,
+        rows.clone(),
+        execute(SILENT, 5, false),
+        Expect::DescribePortal,
+        rows,
+        Expect::Sync,
+    ];
+    assert_eq!(built, expected);
+}
+
+#[test]
+fn steps_are_retraced_only_from_the_messages_they_were_made_of() {
+    let messages = [bind("a"), describe("a"), bind("b"), run("b"), F::Sync];
+    let honest = [
+        Expect::Columns,
+        Expect::Bind,
+        Expect::DescribePortal,
+        Expect::Bind,
+        Expect::HiddenDescribe,
+        execute(ROWS, 5, true),
+        Expect::Sync,
+    ];
+    let hidden = Expectations::retrace(&messages, &honest);
+    assert_eq!(hidden, Some(vec![false, false, false, true, false]));
+    // The description of portal a is not that of portal b.
+    let mut lie = honest.to_vec();
+    lie.remove(4);
+    assert_eq!(Expectations::retrace(&messages, &lie), None);
+    // Other messages, fewer, more, in another order.
+    assert_eq!(Expectations::retrace(&messages[..4], &honest), None);
+    assert_eq!(Expectations::retrace(&messages, &honest[..6]), None);
+    let mut turned = messages;
+    turned.swap(0, 1);
+    assert_eq!(Expectations::retrace(&turned, &honest), None);
+    let mut other_limit = honest.to_vec();
+    other_limit[5] = execute(ROWS, 0, true);
+    assert_eq!(Expectations::retrace(&messages, &other_limit), None);
+    let query = [Expect::Columns, Expect::Query(vec![ROWS])];
+    assert_eq!(
+        Expectations::retrace(&[F::Query { sql: "select 1" }], &query),
+        Some(vec![false])
+    );
+}

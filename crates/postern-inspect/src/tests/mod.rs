@@ -5,4 +5,5 @@ mod built;
 mod message;
 mod oracle;
 mod refused;
+mod ruled;
 mod scrubbed;

@@ -144,7 +144,7 @@ fn settings_that_postgresql_does_not_report_are_left_out() {
 #[test]
 fn scrubbing_can_not_blow_a_part_up() {
     let mut payload = Vec::new();
-    for _ in 0..20_000 {
+    for _ in 0..60_000 {
         framed(&mut payload, b'N', b"\0");
     }
     let mut contract = contract(vec![Expect::Query(vec![ROWS])]);
