@@ -39,14 +39,14 @@ impl Echo {
                 program.display()
             );
         }
-        let nats_server = binaries::programs(None)?.nats_server;
+        let programs = binaries::programs(None)?;
         let mut servers = Vec::new();
         for number in 1..=4 {
             let store = directory.join(number.to_string());
             fs::create_dir_all(&store)?;
             let port = port::reserve()?;
             let mut command = vec!["setpriv".into(), "--pdeathsig".into(), "KILL".into(), "--".into()];
-            command.push(nats_server.clone().into_os_string());
+            command.extend(programs.nats_command());
             command.extend(["-js", "-a", "127.0.0.1", "-p"].map(Into::into));
             command.extend([port.number.to_string().into(), "-sd".into()]);
             command.push(store.clone().into_os_string());
