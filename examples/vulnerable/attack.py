@@ -70,12 +70,12 @@ def secrets(direct):
 def sqlmap(arguments, port, path, parameter, output, seconds):
     """One run. Gives back its log, and whether it came to its end."""
     command = [
-        sys.executable, str(Path(arguments.sqlmap) / "sqlmap" / "sqlmap.py"),
+        sys.executable, str(Path(arguments.sqlmap).resolve() / "sqlmap" / "sqlmap.py"),
         "-u", f"http://127.0.0.1:{port}{path}", "-p", parameter,
         "--level", str(arguments.level), "--risk", str(arguments.risk),
         "--batch", "--flush-session", "--disable-coloring", "--threads", "4", "--time-sec", "1",
         "--output-dir", str(output), "-D", "shop", "-T", "customers", "-C", "id,card_number",
-        "--dump", "--start", "1", "--stop", "5", "--current-user", "--dbs",
+        "--dump", "--start", "1", "--stop", "3", "--current-user",
     ]
     if arguments.technique:
         command += ["--technique", arguments.technique]
