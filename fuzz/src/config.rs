@@ -17,7 +17,7 @@ pub fn config(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(text) else {
         return;
     };
-    match kind % 6 {
+    match kind % 10 {
         0 => {
             if let Some(config) = stage::<FrontendConfig>(text) {
                 let _ = config.limits.checked();
@@ -27,7 +27,11 @@ pub fn config(data: &[u8]) {
         2 => drop(stage::<BackendConfig>(text)),
         3 => drop(stage::<ResponseValidatorConfig>(text)),
         4 => users(text),
-        _ => policy(text),
+        5 => policy(text),
+        6 => directory("queries/fuzzed.sql", text),
+        7 => directory("access.cedar", text),
+        8 => directory("responses.yaml", text),
+        _ => directory("catalog.json", text),
     }
 }
 
@@ -68,5 +72,19 @@ fn policy(text: &str) {
             assert!(policy.rights(&[nobody]).is_none());
         }
         Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// A file of a policy directory, beside a policy.yaml that asks for it. It is taken or there are mistakes to tell, and
+/// the same files have the same hash.
+fn directory(name: &str, text: &str) {
+    const POLICY: &str = "version: 1\nroles:\n  app: {mode: enforce, database_role: app, search_path: shop, named: true, statements: [select], schemas: [shop]}\n";
+    let files = [("policy.yaml", POLICY), (name, text)];
+    match Policy::load(&files) {
+        Ok(policy) => assert_eq!(policy.hash(), postern_policy::hash_of(&files)),
+        Err(mistakes) => {
+            assert!(!mistakes.is_empty());
+            assert!(mistakes.iter().all(|mistake| !mistake.to_string().is_empty()));
+        }
     }
 }

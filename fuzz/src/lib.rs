@@ -3,6 +3,7 @@
 //! A target is more than "does not panic": what decodes must encode to something that decodes to the same,
 //! and what one reading accepts another reading of the same bytes must not see differently.
 
+mod answers;
 mod bodies;
 #[cfg(feature = "config")]
 mod config;
@@ -11,6 +12,7 @@ mod scram;
 pub mod seeds;
 mod wire;
 
+pub use answers::answers;
 pub use bodies::ring_bodies;
 #[cfg(feature = "config")]
 pub use config::config;

@@ -27,6 +27,7 @@ fn of(target: &str) -> Vec<Vec<u8>> {
         "wire_backend" => backend(),
         "envelope" => envelope(),
         "ring_bodies" => ring_bodies(),
+        "answers" => answers(),
         "scram" => scram(),
         "config" => config(),
         other => panic!("target {other} has no seeds"),
@@ -127,6 +128,71 @@ fn backend() -> Vec<Vec<u8>> {
             postern_wire::put_copy_in_response(o, false, 2);
             postern_wire::put_copy_out_response(o, true, 1);
         }),
+    ]
+}
+
+fn answers() -> Vec<Vec<u8>> {
+    let field = |name| Field {
+        name,
+        table_oid: 16_384,
+        column: 1,
+        type_oid: 25,
+        size: -1,
+        modifier: -1,
+        format: 0,
+    };
+    let values = [
+        "4111 1111 1111 1111",
+        "{\"a\": [{\"tenant_id\": 7}]}",
+        "{\"tenant\\u005fid\": 8}",
+        "DE89 3704 0044 0532 0130 00",
+        "ann@example.org",
+        "bait-4711",
+        "T-1234",
+        "7",
+    ];
+    let rows = |o: &mut Vec<u8>| {
+        postern_wire::put_row_description(o, [field("v"), field("tenant_id")]).expect(MADE);
+        for value in values {
+            postern_wire::put_data_row(o, [Some(value.as_bytes()), Some(&b"7"[..])]).expect(MADE);
+        }
+        postern_wire::put_command_complete(o, "SELECT 8");
+    };
+    let copied = |kind: u8, separator: u8| {
+        made(|o| {
+            o.push(kind);
+            postern_wire::put_copy_out_response(o, kind == 5, 2);
+            for value in values {
+                let line = [value.as_bytes(), &[separator, b'7', b'\n']].concat();
+                postern_wire::put_copy_data(o, &line).expect(MADE);
+            }
+            postern_wire::put_copy_done(o);
+            postern_wire::put_command_complete(o, "COPY 8");
+            postern_wire::put_ready(o, TransactionStatus::Idle);
+        })
+    };
+    vec![
+        made(|o| {
+            o.push(0);
+            rows(o);
+            rows(o);
+            postern_wire::put_ready(o, TransactionStatus::Idle);
+        }),
+        made(|o| {
+            o.push(1);
+            rows(o);
+            postern_wire::put_ready(o, TransactionStatus::Idle);
+        }),
+        made(|o| {
+            o.push(2);
+            postern_wire::put_parse_complete(o);
+            postern_wire::put_bind_complete(o);
+            rows(o);
+            postern_wire::put_ready(o, TransactionStatus::Idle);
+        }),
+        copied(3, b'\t'),
+        copied(4, b','),
+        copied(5, 0),
     ]
 }
 
@@ -255,5 +321,19 @@ directory = "l"
              statements: [select, insert]\n    schemas: [shop]\n  owner: {mode: open, database_role: owner}\n\
              limits: {max_rows: 5}\n",
         ),
+        alone(
+            6,
+            "-- name: one\n-- roles: app\n-- max_rows: 1\n-- mask: email=email\nSELECT id, email FROM shop.customers WHERE id = $1;\n",
+        ),
+        alone(
+            7,
+            "permit (principal in Postern::Role::\"app\", action == Postern::Action::\"select\", resource);\n",
+        ),
+        alone(
+            8,
+            "version: 1\nerrors: code-only\nmasks:\n  - {column: shop.customers.email, mask: email, derived: refuse}\n\
+             tenants: {columns: [tenant_id], ignore_roles: [owner]}\ndetectors: {card: mask}\nhoney:\n  - {name: h, value: x-4711}\n",
+        ),
+        alone(9, "{\"version\":1,\"relations\":[],\"functions\":[]}"),
     ]
 }
