@@ -8,7 +8,7 @@ use crate::status::Status;
 use crate::supervise::{UpOptions, up};
 use crate::tether::{self, DeathSignal};
 use crate::users::{self, User, UsersFile};
-use crate::{audit, catalog, terminal};
+use crate::{audit, catalog, policy, terminal};
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
@@ -42,6 +42,8 @@ enum Command {
     Up(Up),
     Status(StatusArgs),
     Catalog(catalog::CatalogArgs),
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     #[command(subcommand)]
     User(UserCommand),
     #[command(subcommand)]
@@ -202,6 +204,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Up(args) => run_up(args),
         Command::Status(args) => run_status(&args),
         Command::Catalog(args) => catalog::run(&args),
+        Command::Policy(command) => policy::run(&command),
         Command::User(UserCommand::Add(args)) => run_user_add(args),
         Command::User(UserCommand::List(args)) => run_user_list(&args),
         Command::User(UserCommand::Remove(args)) => run_user_remove(&args),

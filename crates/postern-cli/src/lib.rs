@@ -13,6 +13,7 @@ pub mod hop;
 pub mod init;
 pub mod nats;
 pub mod part;
+pub mod policy;
 pub mod provision;
 pub mod ring_config;
 pub mod secret_file;

@@ -2,7 +2,8 @@
 
 use crate::secret_file;
 use anyhow::{Context as _, bail};
-use postern_policy::Policy;
+use postern_policy::{Policy, is_policy_file};
+use postern_runtime::PolicyFiles;
 use postern_scram::Verifier;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -122,9 +123,18 @@ pub fn imported_verifier(text: &str) -> anyhow::Result<String> {
 /// # Errors
 /// Names the role that is missing, or what is wrong with the policy.
 pub fn check_roles(policy_file: &Path, roles: &[String]) -> anyhow::Result<()> {
-    let text =
-        fs::read_to_string(policy_file).with_context(|| format!("can't read {}", policy_file.display()))?;
-    let policy = Policy::parse(&text).with_context(|| format!("error in {}", policy_file.display()))?;
+    let directory = policy_file.parent().unwrap_or(Path::new("."));
+    let files = PolicyFiles::new(directory, is_policy_file)
+        .read()
+        .with_context(|| format!("can't read {}", directory.display()))?;
+    let policy = Policy::load(&files).map_err(|mistakes| {
+        let lines: Vec<String> = mistakes.iter().map(|mistake| format!("  {mistake}")).collect();
+        anyhow::anyhow!(
+            "the policy in {} has mistakes:\n{}",
+            directory.display(),
+            lines.join("\n")
+        )
+    })?;
     if let Some(unknown) = roles
         .iter()
         .find(|role| !policy.roles().any(|known| known == role.as_str()))
