@@ -289,3 +289,152 @@ fn in_a_failed_transaction_postgresql_itself_decides() {
     assert_eq!(tags(&out), "PS");
     assert_eq!(ops[0].treatment, Treatment::Forward);
 }
+
+fn bound(sql: &str, values: &[Option<&str>], guard: postern_types::ring::Guard) -> postern_types::ring::BoundStatement {
+    postern_types::ring::BoundStatement {
+        sql: sql.into(),
+        parameter_types: vec![23; values.len()],
+        values: values.iter().map(|value| value.map(str::to_owned)).collect(),
+        block: None,
+        guard,
+    }
+}
+
+fn simple(statements: Vec<postern_types::ring::BoundStatement>) -> (Vec<u8>, Vec<Verdict>) {
+    let mut payload = Vec::new();
+    put_query(&mut payload, "").unwrap();
+    let effects = Effects {
+        bound: statements,
+        ..Effects::default()
+    };
+    (payload, vec![Verdict::Allow(effects)])
+}
+
+const READS: postern_types::ring::Guard = postern_types::ring::Guard {
+    read_only: true,
+    timeout_ms: None,
+};
+
+#[test]
+fn a_simple_query_with_values_apart_is_bound() {
+    let mut bench = Bench::new();
+    let none = postern_types::ring::Guard::default();
+    let (payload, verdicts) = simple(vec![
+        bound("SELECT $1", &[Some("7")], none),
+        bound("DELETE FROM t WHERE a = $1", &[None], none),
+    ]);
+    let (out, ops) = bench.plan(&payload, &verdicts);
+    assert_eq!(tags(&out), "PBDEPBDES");
+    let treatments: Vec<_> = ops.iter().map(|op| (op.reply, op.treatment.clone())).collect();
+    let one = [
+        (Reply::Parse, Treatment::Swallow),
+        (Reply::Bind, Treatment::Swallow),
+        (Reply::DescribePortal, Treatment::Rows),
+        (Reply::Execute, Treatment::Forward),
+    ];
+    let sync = [(Reply::Sync, Treatment::Forward)];
+    assert_eq!(treatments, [&one[..], &one[..], &sync[..]].concat());
+    bench.confirm(ops);
+    // Seen a second time it is prepared under a name, and a third time it is there.
+    assert_eq!(tags(&bench.plan(&payload, &verdicts).0), "PBDEPBDES");
+    let (_, ops) = bench.plan(&payload, &verdicts);
+    bench.confirm(ops);
+    assert_eq!(tags(&bench.plan(&payload, &verdicts).0), "BDEBDES");
+}
+
+#[test]
+fn a_read_only_run_in_a_block_is_between_a_savepoint_and_its_release() {
+    let mut bench = Bench::new();
+    bench.status = TransactionStatus::Transaction;
+    let (payload, verdicts) = simple(vec![bound("SELECT 1", &[], READS), bound("DELETE FROM t", &[], READS)]);
+    let (out, _) = bench.plan(&payload, &verdicts);
+    let text = String::from_utf8_lossy(&out);
+    let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("no {what}"));
+    assert!(at("SAVEPOINT postern_read_only") < at("transaction_read_only"));
+    assert!(at("transaction_read_only") < at("RELEASE SAVEPOINT"));
+}
+
+#[test]
+fn without_a_block_nothing_that_writes_follows_a_read_only_run() {
+    let none = postern_types::ring::Guard::default();
+    let mut bench = Bench::new();
+    let (payload, verdicts) = simple(vec![bound("SELECT 1", &[], READS), bound("DELETE FROM t", &[], none)]);
+    let (out, ops) = bench.plan(&payload, &verdicts);
+    assert!(!String::from_utf8_lossy(&out).contains("SAVEPOINT"));
+    let Treatment::Refuse(refusal) = &ops.back().unwrap().treatment else {
+        panic!("{ops:?}")
+    };
+    assert_eq!(refusal.code, SqlState::FEATURE_NOT_SUPPORTED);
+    // A block that begins first makes it fine.
+    let begin = postern_types::ring::BoundStatement {
+        block: Some(true),
+        ..bound("BEGIN", &[], none)
+    };
+    let (payload, verdicts) = simple(vec![begin, bound("SELECT 1", &[], READS), bound("DELETE FROM t", &[], none)]);
+    let (out, ops) = Bench::new().plan(&payload, &verdicts);
+    assert!(String::from_utf8_lossy(&out).contains("RELEASE SAVEPOINT"));
+    assert!(ops.iter().all(|op| !matches!(op.treatment, Treatment::Refuse(_))));
+}
+
+#[test]
+fn a_time_limit_is_put_back_after_the_statement() {
+    let guard = postern_types::ring::Guard {
+        read_only: false,
+        timeout_ms: Some(250),
+    };
+    let (payload, verdicts) = simple(vec![bound("SELECT 1", &[], guard)]);
+    let (out, ops) = Bench::new().plan(&payload, &verdicts);
+    let text = String::from_utf8_lossy(&out);
+    assert!(text.contains("'statement_timeout', '250', true"));
+    assert!(text.contains("current_setting('postern.outer_timeout')"));
+    // Of all that the client sees one Execute.
+    let seen = ops.iter().filter(|op| op.reply == Reply::Execute && op.treatment == Treatment::Forward);
+    assert_eq!(seen.count(), 1);
+}
+
+#[test]
+fn a_describe_is_answered_in_the_clients_terms() {
+    let mut payload = Vec::new();
+    put_parse(&mut payload, "a", "SELECT $1, $2", []).unwrap();
+    put_describe(&mut payload, Target::Statement, "a").unwrap();
+    put_sync(&mut payload);
+    let effects = Effects {
+        parameters: Some(vec![1]),
+        ..Effects::default()
+    };
+    let verdicts = [Verdict::Allow(Effects::default()), Verdict::Allow(effects)];
+    let (_, ops) = Bench::new().plan(&payload, &verdicts);
+    let order: Rc<[u16]> = Rc::from([1u16]);
+    assert_eq!(ops[1].treatment, Treatment::Parameters(Rc::clone(&order)));
+    let mut replies = crate::replies::Replies::new(ops);
+    assert_eq!(replies.take(b'1'), Ok(crate::replies::Fate::Forward));
+    assert_eq!(replies.take(b't'), Ok(crate::replies::Fate::Parameters(order)));
+    assert_eq!(replies.take(b'T'), Ok(crate::replies::Fate::Forward));
+}
+
+#[test]
+fn a_portal_is_described_before_it_runs_where_the_steps_say_so() {
+    let mut bench = Bench::new();
+    let mut payload = Vec::new();
+    put_parse(&mut payload, "", "SELECT 1", []).unwrap();
+    put_bind(&mut payload, "p", "", NO_VALUES).unwrap();
+    put_execute(&mut payload, "p", 0).unwrap();
+    put_sync(&mut payload);
+    let (out, _) = bench.plan(&payload, &[]);
+    assert_eq!(tags(&out), "PBES");
+    bench.hidden = vec![false, false, true, false];
+    let (out, ops) = bench.plan(&payload, &[]);
+    assert_eq!(tags(&out), "PBDES");
+    let describes = ops.iter().find(|op| op.reply == Reply::DescribePortal).unwrap();
+    assert_eq!(
+        describes.treatment,
+        Treatment::Forward,
+        "the Response Validator needs it"
+    );
+    // What is refused is not described either.
+    let refuse = Verdict::Refuse(Refusal::error(SqlState::INSUFFICIENT_PRIVILEGE, "no"));
+    let allow = Verdict::Allow(Effects::default());
+    let verdicts = [allow.clone(), allow.clone(), refuse, allow];
+    let (out, _) = bench.plan(&payload, &verdicts);
+    assert_eq!(tags(&out), "PBES", "only the poison message");
+}

@@ -16,7 +16,7 @@ use std::process::{Command, ExitCode, Stdio};
 /// Names of changed objects that are shown.
 const SHOWN: usize = 10;
 
-/// Describe the database in policy/catalog.json.
+/// Describe the database in policy/catalog.json, and its columns in policy/origins.json.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   postern catalog ring
@@ -45,6 +45,9 @@ pub fn run(args: &CatalogArgs) -> anyhow::Result<ExitCode> {
     };
     secret_file::write(&file, &catalog.to_json())
         .with_context(|| format!("can't write {}", file.display()))?;
+    let origins = ring.origins_file();
+    secret_file::write(&origins, &postern_policy::origins(&catalog).to_json())
+        .with_context(|| format!("can't write {}", origins.display()))?;
     println!("Wrote {}: {}.", file.display(), found(&catalog));
     match before {
         None => println!("There was none before."),

@@ -60,6 +60,11 @@ impl RingDirectory {
         self.join("policy/catalog.json")
     }
 
+    /// `policy/origins.json`.
+    pub fn origins_file(&self) -> PathBuf {
+        self.join("policy/origins.json")
+    }
+
     /// The certificate that clients see.
     pub fn tls_certificate_file(&self) -> PathBuf {
         self.join("tls/server.crt")

@@ -120,10 +120,12 @@ fn fill(ring: &RingDirectory, options: &InitOptions) -> anyhow::Result<()> {
         write_nats(ring, hop, port, &frontend, &backend)?;
     }
     write_certificate(ring, &options.listen)?;
-    secret_file::write(
-        &ring.join("keys/mock.secret"),
-        &format!("{}\n", secret_file::random_password()?),
-    )?;
+    for secret in ["keys/mock.secret", "keys/mask.secret"] {
+        secret_file::write(
+            &ring.join(secret),
+            &format!("{}\n", secret_file::random_password()?),
+        )?;
+    }
     if let Some(password) = &options.database.password {
         secret_file::write(&ring.join("keys/database.password"), &format!("{password}\n"))?;
     }

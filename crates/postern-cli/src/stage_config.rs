@@ -142,6 +142,12 @@ connect_timeout_ms = 5000",
 fn response_validator() -> String {
     "# Response Validator: decides what may come back. No route to the database or to a client.
 # Paths are relative to this file.
+
+# Rules about answers: responses.yaml of the policy directory, and origins.json beside it, if they are there. The key
+# is that of the mask `hash`.
+[answers]
+policy_directory = \"policy\"
+hash_key_file = \"keys/mask.secret\"
 "
     .to_owned()
 }

@@ -74,10 +74,9 @@ impl Inspector {
         if key.is_none() && rules.masks.iter().any(|rule| rule.mask == Mask::Hash) {
             return Err(InspectorError::NoKey);
         }
-        let names = rules.tenants.as_ref().map(TenantNames::new).transpose();
         let mut inspector = Inspector {
             by_columns: rules.go_by_columns(),
-            names: names.map_err(InspectorError::Search)?,
+            names: rules.tenants.as_ref().map(TenantNames::new),
             finder: Finder::new(&rules).map_err(InspectorError::Search)?,
             known: origins.columns.keys().map(|id| id.relation).collect(),
             unknown: unknown(origins),

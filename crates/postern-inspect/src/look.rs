@@ -9,7 +9,6 @@ use crate::lens::{Column, Lens};
 use crate::mask;
 use crate::record;
 use crate::rules::Action;
-use memchr::memmem;
 
 /// How often something was found, by its name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,7 +85,7 @@ impl<'r> Looker<'r> {
         RowHints {
             names: names.is_some_and(|names| names.occur_in(bytes)),
             literals: finder.map(|finder| finder.hints(bytes)).unwrap_or_default(),
-            escapes: finder.is_some() && memmem::find(bytes, b"\\u00").is_some(),
+            escapes: finder.is_some() && escape::may_be_in(bytes),
         }
     }
 
@@ -99,6 +98,16 @@ impl<'r> Looker<'r> {
                 .finder
                 .as_ref()
                 .is_some_and(|finder| finder.must_open(hints.literals))
+    }
+
+    /// Whether nothing can be the matter with a value of a column that is only searched, at a glance.
+    pub(crate) fn is_harmless(&self, column: &Column<'_>, hints: RowHints, value: &[u8]) -> bool {
+        let only_searched = column.masks.is_empty() && !column.tenant && column.tenant_field.is_none();
+        let finder = self.inspector.finder.as_ref();
+        only_searched
+            && !hints.any()
+            && !(column.form.binary && matches!(column.form.kind, Kind::Integer | Kind::Numeric))
+            && finder.is_none_or(|finder| finder.finds_nothing_in(value))
     }
 
     /// Judges a value of a column and says what is shown of it.
@@ -220,7 +229,7 @@ impl<'r> Looker<'r> {
             return Ok(());
         }
         finder.find(hints.literals, value, &mut self.found);
-        if hints.escapes && memmem::find(value, b"\\u00").is_some() {
+        if hints.escapes && escape::may_be_in(value) {
             // What is written as an escape is found in a copy; there is no place in the value to cover.
             let plain = escape::plain(value);
             let mut hidden = Vec::new();

@@ -29,6 +29,20 @@ pub struct OriginsDocument {
     pub arrays: Vec<(u32, u32)>,
 }
 
+impl OriginsDocument {
+    /// The file: a line for each relation, so that a reviewer sees what changed.
+    pub fn to_json(&self) -> String {
+        let relations: Vec<String> = self.relations.iter().map(line).collect();
+        format!(
+            "{{\"version\": {},\n\"text_types\": {},\n\"arrays\": {},\n\"relations\": [\n{}\n]}}\n",
+            self.version,
+            line(&self.text_types),
+            line(&self.arrays),
+            relations.join(",\n")
+        )
+    }
+}
+
 /// A table or view.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,6 +77,11 @@ pub struct OriginColumn {
     /// What it is made of could not be found out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unknown: bool,
+}
+
+/// The JSON of a value in one line. Plain numbers and strings always have one.
+fn line<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// A file that can't be used.
@@ -179,5 +198,65 @@ impl Origins {
     /// The column of this name.
     pub fn column(&self, name: &ColumnName) -> Option<ColumnId> {
         self.names.get(name).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let document = OriginsDocument {
+            version: ORIGINS_VERSION,
+            relations: vec![OriginRelation {
+                oid: 20_000,
+                schema: "public".into(),
+                name: "odd \"name\"".into(),
+                row_type: 20_002,
+                columns: vec![OriginColumn {
+                    number: 3,
+                    name: "c".into(),
+                    shows: vec![(1, 2)],
+                    derived: vec![(3, 4)],
+                    unknown: true,
+                }],
+            }],
+            text_types: vec![20_010],
+            arrays: vec![(20_003, 20_002)],
+        };
+        let json = document.to_json();
+        assert_eq!(serde_json::from_str::<OriginsDocument>(&json).unwrap(), document);
+        let name = ColumnName {
+            schema: "public".into(),
+            table: "odd \"name\"".into(),
+            column: "c".into(),
+        };
+        let origins = Origins::from_json(json.as_bytes()).unwrap();
+        assert_eq!(
+            origins.column(&name),
+            Some(ColumnId {
+                relation: 20_000,
+                attribute: 3
+            })
+        );
+    }
+
+    #[test]
+    fn another_version_a_repetition_and_an_unknown_field_are_refused() {
+        assert_eq!(
+            Origins::from_json(br#"{"version":2,"relations":[]}"#).unwrap_err(),
+            OriginsError::Version(2)
+        );
+        let unknown = Origins::from_json(b"{\"version\":1,\n\"relations\":[],\"x\":1}").unwrap_err();
+        assert!(matches!(unknown, OriginsError::Json { line: 2, .. }), "{unknown}");
+        let column = r#"{"number":1,"name":"a"}"#;
+        let twice = format!(
+            r#"{{"version":1,"relations":[{{"oid":1,"schema":"s","name":"t","columns":[{column},{column}]}}]}}"#
+        );
+        assert_eq!(
+            Origins::from_json(twice.as_bytes()).unwrap_err(),
+            OriginsError::Twice("s.t.a".into())
+        );
     }
 }

@@ -83,7 +83,8 @@ pub(crate) struct Rows<'r> {
     pub(crate) looker: Looker<'r>,
     pub(crate) ignored: bool,
     pub(crate) cut: bool,
-    shown: Vec<Shown>,
+    /// Columns of the row that are shown otherwise.
+    shown: Vec<(usize, Shown)>,
 }
 
 impl<'r> Rows<'r> {
@@ -259,25 +260,27 @@ impl<'r> Rows<'r> {
             return Err(Violation::Undescribed);
         }
         self.shown.clear();
-        let mut changed = false;
-        for (column, value) in lens.columns.iter().zip(row.columns()) {
+        for (place, (column, value)) in lens.columns.iter().zip(row.columns()).enumerate() {
+            if value.is_some_and(|value| self.looker.is_harmless(column, hints, value)) {
+                continue;
+            }
             let shown = self.looker.value(lens, column, hints, value)?;
-            changed |= shown != Shown::Same;
-            self.shown.push(shown);
+            if shown != Shown::Same {
+                self.shown.push((place, shown));
+            }
         }
-        if !changed {
+        if self.shown.is_empty() {
             return Ok(Scrubbed::Keep);
         }
         let mut out = Vec::with_capacity(body.len().saturating_add(64));
-        let values = self
-            .shown
-            .iter()
-            .zip(row.columns())
-            .map(|(shown, value)| match shown {
-                Shown::Same => value,
-                Shown::Null => None,
-                Shown::Other(bytes) => Some(bytes.as_slice()),
-            });
+        let mut changes = self.shown.iter().peekable();
+        let values = row.columns().enumerate().map(|(place, value)| {
+            match changes.next_if(|(changed, _)| *changed == place) {
+                None | Some((_, Shown::Same)) => value,
+                Some((_, Shown::Null)) => None,
+                Some((_, Shown::Other(bytes))) => Some(bytes.as_slice()),
+            }
+        });
         put_data_row(&mut out, values).map_err(|_| malformed)?;
         Ok(Scrubbed::Replace(out))
     }

@@ -7,10 +7,10 @@
 //! searched as well as JSON itself. What looks like a key of another tenant stops the answer even where it is a
 //! quotation in somebody's text.
 
-use crate::escape::{self, ASCII_ESCAPES};
+use crate::escape;
 use crate::kind::Kind;
 use crate::rules::TenantRules;
-use aho_corasick::{AhoCorasick, MatchKind};
+use memchr::memmem::Finder;
 
 /// Most quotes and backslashes in a row that are followed: six strings in one another.
 const QUOTING: usize = 64;
@@ -102,50 +102,31 @@ impl<'a> Tenant<'a> {
     }
 }
 
-/// The names of tenant columns, to be searched for.
+/// The names of tenant columns, to be searched for one after the other: there are few of them, and nothing is faster
+/// than a search for one word. That one name is part of another does no harm: only what is a whole key counts.
 #[derive(Clone, Debug)]
-pub(crate) struct TenantNames {
-    names: Vec<String>,
-    /// The names, then the beginnings of escapes.
-    literals: AhoCorasick,
-}
+pub(crate) struct TenantNames(Vec<(String, Finder<'static>)>);
 
 impl TenantNames {
     /// Prepares the search.
-    ///
-    /// # Errors
-    /// What can't be prepared, in one line.
-    pub(crate) fn new(rules: &TenantRules) -> Result<TenantNames, String> {
-        let names = rules.columns.iter().map(String::as_bytes);
-        let literals = AhoCorasick::builder()
-            // Of `tenant` and `tenant_id` the longer one is the key.
-            .match_kind(MatchKind::LeftmostLongest)
-            .build(names.chain(ASCII_ESCAPES))
-            .map_err(|error| format!("too many names of tenant columns: {error}"))?;
-        Ok(TenantNames {
-            names: rules.columns.clone(),
-            literals,
-        })
+    pub(crate) fn new(rules: &TenantRules) -> TenantNames {
+        let search = |name: &String| (name.clone(), Finder::new(name).into_owned());
+        TenantNames(rules.columns.iter().map(search).collect())
     }
 
     /// Whether this is the name of a tenant column.
     pub(crate) fn contains(&self, name: &str) -> bool {
-        self.names.iter().any(|known| known == name)
+        self.0.iter().any(|(known, _)| known == name)
     }
 
     /// Whether anything in `bytes` has to be looked at.
     pub(crate) fn occur_in(&self, bytes: &[u8]) -> bool {
-        self.literals.is_match(bytes)
+        self.0.iter().any(|(_, name)| name.find(bytes).is_some()) || escape::may_be_in(bytes)
     }
 
     /// Judges every key with one of the names in `value`.
     pub(crate) fn check(&self, tenant: &Tenant<'_>, binary: bool, value: &[u8]) -> Result<(), Foreign> {
-        let escapes = |pattern: usize| pattern >= self.names.len();
-        if self
-            .literals
-            .find_iter(value)
-            .any(|hit| escapes(hit.pattern().as_usize()))
-        {
+        if escape::may_be_in(value) {
             let plain = escape::plain(value);
             return self.check_plain(tenant, binary, &plain);
         }
@@ -153,11 +134,10 @@ impl TenantNames {
     }
 
     fn check_plain(&self, tenant: &Tenant<'_>, binary: bool, value: &[u8]) -> Result<(), Foreign> {
-        for hit in self.literals.find_iter(value) {
-            if hit.pattern().as_usize() >= self.names.len() {
-                continue;
+        for (name, search) in &self.0 {
+            for start in search.find_iter(value) {
+                check_key(tenant, binary, value, start, start.saturating_add(name.len()))?;
             }
-            check_key(tenant, binary, value, hit.start(), hit.end())?;
         }
         Ok(())
     }

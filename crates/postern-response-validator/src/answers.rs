@@ -7,15 +7,14 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-/// Which files they are. Without any, only the contracts of the Query Validator hold.
+/// Where they are. Without rules, only the contracts of the Query Validator hold.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Answers {
-    /// `responses.yaml` of the policy directory.
-    pub rules_file: Option<PathBuf>,
-    /// `origins.json` of the policy directory: which columns of the database the rules mean.
-    pub origins_file: Option<PathBuf>,
-    /// File with a secret of at least 16 bytes, the key of the mask `hash`.
+    /// The policy directory: `responses.yaml` has the rules, `origins.json` says which columns of the database they
+    /// mean. Either may be missing.
+    pub policy_directory: Option<PathBuf>,
+    /// File with a secret of at least 16 bytes, the key of the mask `hash`. It is read where a rule asks for it.
     pub hash_key_file: Option<PathBuf>,
 }
 
@@ -64,34 +63,44 @@ pub enum AnswersError {
 }
 
 impl Answers {
-    /// The files that are named.
+    /// What is read.
     pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        [&self.rules_file, &self.origins_file, &self.hash_key_file]
-            .into_iter()
-            .flatten()
+        // A key that no rule asks for need not be there.
+        let key = self.hash_key_file.as_ref().filter(|file| file.exists());
+        self.policy_directory.iter().chain(key)
     }
 
-    /// Reads them.
+    /// Reads the rules.
     ///
     /// # Errors
     /// See [`AnswersError`].
     pub fn inspector(&self) -> Result<Inspector, AnswersError> {
-        let Some(rules_file) = &self.rules_file else {
+        let Some(directory) = &self.policy_directory else {
             return Ok(Inspector::default());
         };
-        let text = String::from_utf8_lossy(&read(rules_file)?).into_owned();
-        let rules = Rules::from_yaml(&text).map_err(|error| AnswersError::Rules {
-            file: rules_file.display().to_string(),
-            error,
-        })?;
-        let origins = match &self.origins_file {
+        let file = directory.join("responses.yaml");
+        let Some(text) = read(&file)? else {
+            return Ok(Inspector::default());
+        };
+        // What is not UTF-8 is no YAML either, and says so there.
+        let rules =
+            Rules::from_yaml(&String::from_utf8_lossy(&text)).map_err(|error| AnswersError::Rules {
+                file: file.display().to_string(),
+                error,
+            })?;
+        let file = directory.join("origins.json");
+        let origins = match read(&file)? {
             None => Origins::default(),
-            Some(file) => Origins::from_json(&read(file)?).map_err(|error| AnswersError::Origins {
+            Some(json) => Origins::from_json(&json).map_err(|error| AnswersError::Origins {
                 file: file.display().to_string(),
                 error,
             })?,
         };
-        let key = self.hash_key_file.as_deref().map(key).transpose()?;
+        let wanted = rules
+            .needs_key()
+            .then_some(self.hash_key_file.as_deref())
+            .flatten();
+        let key = wanted.map(key).transpose()?;
         Ok(Inspector::new(rules, &origins, key)?)
     }
 }
@@ -104,9 +113,59 @@ fn key(file: &Path) -> Result<MaskKey, AnswersError> {
     })
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, AnswersError> {
-    fs::read(file).map_err(|source| AnswersError::Read {
-        file: file.display().to_string(),
-        source,
-    })
+/// The content of a file; `None` when it is not there.
+fn read(file: &Path) -> Result<Option<Vec<u8>>, AnswersError> {
+    match fs::read(file) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(AnswersError::Read {
+            file: file.display().to_string(),
+            source,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers(directory: &Path) -> Answers {
+        Answers {
+            policy_directory: Some(directory.to_owned()),
+            hash_key_file: Some(directory.join("mask.secret")),
+        }
+    }
+
+    #[test]
+    fn rules_that_are_not_there_are_none_and_wrong_ones_stop_the_stage() {
+        assert!(!Answers::default().inspector().unwrap().goes_by_columns());
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        assert!(!answers(path).inspector().unwrap().goes_by_columns());
+        let rules = |text: &str| fs::write(path.join("responses.yaml"), text).unwrap();
+        rules("version: 1\ntenants: {columns: [tenant_id]}\n");
+        assert!(answers(path).inspector().unwrap().goes_by_columns());
+        rules("version: 1\nmasks: 7\n");
+        let error = answers(path).inspector().unwrap_err().to_string();
+        assert!(error.contains("responses.yaml: line 2"), "{error}");
+        rules("version: 1\nmasks: [{column: public.t.c, mask: hash}]\n");
+        assert!(
+            matches!(answers(path).inspector(), Err(AnswersError::Secret(_))),
+            "no key"
+        );
+        fs::write(path.join("mask.secret"), "0123456789abcdef\n").unwrap();
+        assert!(
+            matches!(answers(path).inspector(), Err(AnswersError::Inspector(_))),
+            "no such column"
+        );
+        let origins = r#"{"version":1,"relations":[{"oid":20000,"schema":"public","name":"t","columns":
+            [{"number":1,"name":"c"}]}]}"#;
+        fs::write(path.join("origins.json"), origins).unwrap();
+        assert!(answers(path).inspector().unwrap().goes_by_columns());
+        fs::write(path.join("origins.json"), "{}").unwrap();
+        assert!(matches!(
+            answers(path).inspector(),
+            Err(AnswersError::Origins { .. })
+        ));
+    }
 }

@@ -24,6 +24,9 @@ use secret::SecretKind;
 /// Largest compiled form of one expression of the operator's own, in bytes.
 const EXPRESSION_BYTES: usize = 1024 * 1024;
 
+/// Fewest digits of a number without separators or letters that is looked for: those of a card.
+const SHORTEST_NUMBER: usize = 13;
+
 /// Something that was found in a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
@@ -167,6 +170,13 @@ impl Finder {
     /// Whether a value has to be looked at that is part of bytes with these hints.
     pub(crate) fn must_open(&self, hints: Hints) -> bool {
         self.digits.any() || !self.custom.is_empty() || hints.secrets || hints.honey
+    }
+
+    /// Whether nothing at all is in a value without literals, at a glance.
+    pub(crate) fn finds_nothing_in(&self, value: &[u8]) -> bool {
+        // A plain number that is shorter than any that is looked for, as keys are.
+        let short = || value.len() < SHORTEST_NUMBER && value.iter().all(u8::is_ascii_digit);
+        self.custom.is_empty() && (!self.digits.any() || digits::is_free_of_stops(value) || short())
     }
 
     /// Appends the honey tokens in `value` to `found`.

@@ -310,4 +310,19 @@ proptest! {
         let shown = found(&format!("{card}{last}"));
         prop_assert_eq!(shown.is_empty(), right[0] != last);
     }
+
+    #[test]
+    fn what_is_harmless_at_a_glance_has_nothing_in_it(
+        value in "([0-9]{1,20}|[0-9]{8}[A-Z]|[a-z@+.-]{0,10}|[0-9]{3}-[0-9]{2}-[0-9]{4}|4111111111111111| ){0,4}"
+    ) {
+        let finder = Finder {
+            custom: Vec::new(),
+            ..all()
+        };
+        let mut out = Vec::new();
+        finder.find(Hints::default(), value.as_bytes(), &mut out);
+        if finder.finds_nothing_in(value.as_bytes()) {
+            prop_assert!(out.is_empty(), "{}", value);
+        }
+    }
 }

@@ -67,6 +67,11 @@ impl Default for Rules {
 }
 
 impl Rules {
+    /// Some mask is a keyed hash.
+    pub fn needs_key(&self) -> bool {
+        self.masks.iter().any(|rule| rule.mask == Mask::Hash)
+    }
+
     /// Some rule is about values, so that the columns of an answer must be known.
     pub fn go_by_columns(&self) -> bool {
         !self.masks.is_empty()

@@ -9,7 +9,6 @@ fn names() -> TenantNames {
         ignore_roles: Vec::new(),
         refuse_null: false,
     })
-    .unwrap()
 }
 
 fn check(value: &str, tenant: &str) -> bool {
