@@ -24,6 +24,9 @@ mod pattern;
 mod split;
 mod strip;
 
+#[cfg(test)]
+mod tests;
+
 pub use list::{DEFAULT_LIST_ITEMS, ListSlots};
 pub use literal::{Literal, LiteralKind};
 pub use matching::{Bound, Value};
@@ -144,7 +147,12 @@ pub fn whole_statements(text: &str, limits: &SqlLimits) -> Result<Option<Vec<Who
     }
     let outcome = if checked.deep {
         let (text, limits) = (text.to_owned(), *limits);
-        deep::run(move || Ok(raw_trees(&text, &limits)?.iter().map(|raw| whole(raw, &text)).collect()))
+        deep::run(move || {
+            Ok(raw_trees(&text, &limits)?
+                .iter()
+                .map(|raw| whole(raw, &text))
+                .collect())
+        })
     } else {
         raw_trees(text, limits).map(|raws| raws.iter().map(|raw| whole(raw, text)).collect())
     };
