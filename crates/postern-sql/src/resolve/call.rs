@@ -119,6 +119,14 @@ impl<'a> Walk<'a> {
         Ok(fitting)
     }
 
+    /// Whether some function of this name takes such a row.
+    pub(crate) fn takes_row(&mut self, name: &str, row: &Ty) -> R<bool> {
+        let found = self.functions(&[name], 1)?;
+        Ok(found
+            .iter()
+            .any(|function| self.fits(function, std::slice::from_ref(row))))
+    }
+
     /// `typename(x)` is a cast, `field(row)` is a field.
     fn cast_or_field(&mut self, names: &[&str], types: &[Ty]) -> R<Ty> {
         if let [ty] = types {

@@ -89,7 +89,11 @@ impl Walk<'_> {
                 let row = self.whole_row(item)?;
                 self.note(&row, super::Place::Argument.into())?;
                 let ty = self.call(&[&name], &[row.ty.clone()], false)?;
-                Value { ty, ..row }
+                Value {
+                    ty,
+                    described: None,
+                    ..row
+                }
             }
         };
         self.note(&value, at)?;
@@ -105,7 +109,7 @@ impl Walk<'_> {
         }
         self.charge(reads.len().saturating_add(columns.len()))?;
         Ok(Value {
-            described: item.relation_of_row().map(|relation| (relation, 0)),
+            described: item.rows_of.map(|relation| (relation.oid, 0)),
             ..Value::derived(item.row_type(), reads)
         })
     }
@@ -305,7 +309,7 @@ impl Walk<'_> {
                 columns.extend(all);
                 continue;
             }
-            let value = self.value(node, level, Places::NOWHERE)?;
+            let value = self.target_value(node, level)?;
             let name = match target.text("name") {
                 "" => super::figure::figure_name(node).unwrap_or("?column?"),
                 name => name,
@@ -313,6 +317,23 @@ impl Walk<'_> {
             columns.push(Named::new(name, value));
         }
         Ok(columns)
+    }
+
+    /// The value of a result column. What a view uses to compute one of its columns is kept with the column,
+    /// for a statement that leaves it out does not use it.
+    fn target_value(&mut self, node: &Tree, level: &Level<'_>) -> R<Value> {
+        if self.via == 0 || !level.outermost {
+            return self.value(node, level, Places::NOWHERE);
+        }
+        let others = std::mem::take(&mut self.uses);
+        let value = self.value(node, level, Places::NOWHERE);
+        let own = std::mem::replace(&mut self.uses, others);
+        let value = value?;
+        let inner: Vec<_> = own.into_iter().filter(|(_, at)| *at != Places::NOWHERE).collect();
+        Ok(Value {
+            inner: (!inner.is_empty()).then(|| inner.into()),
+            ..value
+        })
     }
 
     /// A row of VALUES or ROW(…): like a target list, without names.
@@ -334,13 +355,3 @@ impl Walk<'_> {
 }
 
 const RECORD: u32 = 2249;
-
-impl Item<'_> {
-    /// The relation that RowDescription names for the whole row.
-    fn relation_of_row(&self) -> Option<u32> {
-        match &self.columns {
-            super::scope::Columns::Relation { relation, .. } => Some(relation.oid),
-            super::scope::Columns::List(_) => self.relation.map(|relation| relation.oid),
-        }
-    }
-}

@@ -21,15 +21,62 @@ impl Walk<'_> {
             "" if node == &Tree::Nothing => Ok(Value::default()),
             "ColumnRef" => self.deeper(|walk| walk.column_value(node, level, at)),
             "AIndirection" if node.get("arg").kind() == "ColumnRef" => self.selected_column(node, level, at),
-            _ => {
-                let mut reads = Vec::new();
-                let ty = self.expression(node, level, at, &mut reads)?;
-                Ok(Value {
-                    known: self.inserted(node)?,
-                    ..Value::derived(ty, reads)
-                })
+            "FuncCall" => match self.called_column(node, level)? {
+                Some(value) => {
+                    self.note(&value, at)?;
+                    Ok(value)
+                }
+                None => self.computed(node, level, at),
+            },
+            "TypeCast" if node.get("type_name").get("typmods") == &Tree::Nothing => {
+                self.deeper(|walk| walk.cast_value(node, level, at))
             }
+            _ => self.computed(node, level, at),
         }
+    }
+
+    fn computed(&mut self, node: &Tree, level: &Level<'_>, at: Places) -> R<Value> {
+        let mut reads = Vec::new();
+        let ty = self.expression(node, level, at, &mut reads)?;
+        Ok(Value {
+            known: self.inserted(node)?,
+            ..Value::derived(ty, reads)
+        })
+    }
+
+    /// `column(t)` is that column, where no function of the name takes the row.
+    fn called_column(&mut self, node: &Tree, level: &Level<'_>) -> R<Option<Value>> {
+        let names = node.get("funcname").names();
+        let ([name], [argument]) = (names.as_slice(), node.get("args").items()) else {
+            return Ok(None);
+        };
+        if argument.kind() != "ColumnRef" {
+            return Ok(None);
+        }
+        let super::column::Found::Row(item) = self.reference(argument, level)? else {
+            return Ok(None);
+        };
+        let Some(value) = item.column(name, self.via)? else {
+            return Ok(None);
+        };
+        Ok((!self.takes_row(name, &item.row_type())?).then_some(value))
+    }
+
+    /// A cast to the type that a value has already leaves it as it is.
+    fn cast_value(&mut self, node: &Tree, level: &Level<'_>, at: Places) -> R<Value> {
+        let value = self.value(node.get("arg"), level, at)?;
+        let to = self.type_of(node.get("type_name"))?;
+        if to.oid().is_some() && to.oid() == value.ty.oid() {
+            return Ok(value);
+        }
+        self.cast(&value.ty, &to)?;
+        Ok(Value {
+            known: self.inserted(node)?,
+            inner: value.inner,
+            reads: value.reads,
+            ty: to,
+            ..Value::default()
+        })
     }
 
     /// `(t).column` is that column.

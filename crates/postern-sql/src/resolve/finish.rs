@@ -258,7 +258,8 @@ fn output(catalog: &Catalog, column: &Named) -> Output {
     Output {
         name: column.name.to_string(),
         type_oid: match value.ty {
-            Ty::Oid(oid) => Some(oid),
+            // RowDescription tells what a domain is over.
+            Ty::Oid(oid) => Some(catalog.base_type(oid)),
             _ => None,
         },
         origin,

@@ -20,6 +20,7 @@ impl<'a> Walk<'a> {
                 self.joins = self.joins.saturating_add(u32::from(self.via == 0));
             }
             let items = self.from_item(entry, level)?;
+            self.check_names(&level.items, &items)?;
             // Those that follow see these only by LATERAL.
             level.items.extend(items.into_iter().map(|item| Item {
                 lateral_only: true,
@@ -138,6 +139,7 @@ impl<'a> Walk<'a> {
             }
         };
         item.relation = Some(relation);
+        item.rows_of = Some(relation);
         Ok(item)
     }
 

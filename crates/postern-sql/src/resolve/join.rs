@@ -37,6 +37,7 @@ impl<'a> Walk<'a> {
         let right = self.from_item(node.get("rarg"), level);
         let mut left = level.items.split_off(mark);
         let right = right?;
+        self.check_names(&left, &right)?;
         for item in &mut left {
             (item.lateral_only, item.lateral_ok) = (false, true);
         }

@@ -40,6 +40,8 @@ pub(crate) enum Hold {
 pub(crate) struct Item<'p> {
     /// What it is called; `None` for a join without an alias.
     pub(crate) name: Option<Arc<str>>,
+    /// The relation whose rows these are, whatever they are called here.
+    pub(crate) rows_of: Option<&'p Relation>,
     /// The relation, if it can be named with its schema.
     pub(crate) relation: Option<&'p Relation>,
     pub(crate) columns: Columns<'p>,
@@ -57,6 +59,7 @@ impl<'p> Item<'p> {
     pub(crate) fn new(name: Option<&str>, columns: Columns<'p>) -> Item<'p> {
         Item {
             name: name.map(Into::into),
+            rows_of: None,
             relation: None,
             columns,
             columns_visible: true,
@@ -103,8 +106,10 @@ impl<'p> Item<'p> {
 
     /// The type of the whole row.
     pub(crate) fn row_type(&self) -> Ty {
+        if let Some(relation) = self.rows_of.filter(|relation| relation.row_type != 0) {
+            return Ty::Oid(relation.row_type);
+        }
         match &self.columns {
-            Columns::Relation { relation, .. } if relation.row_type != 0 => Ty::Oid(relation.row_type),
             Columns::Relation { .. } => Ty::Unknown,
             Columns::List(list) => Ty::Row(Arc::new(
                 list.iter()
@@ -209,6 +214,7 @@ pub(crate) fn base_value(
         },
         source: (hold != Hold::Nothing).then_some((instance, column)),
         known: None,
+        inner: None,
     }
 }
 
@@ -256,6 +262,26 @@ fn checked<'i, 'p>(item: &'i Item<'p>, name: &str) -> R<&'i Item<'p>> {
 }
 
 impl Walk<'_> {
+    /// Two entries of one FROM clause may not have the same name, unless they are tables of different schemas
+    /// under their own names.
+    pub(crate) fn check_names(&mut self, before: &[Item<'_>], more: &[Item<'_>]) -> R<()> {
+        for item in more.iter().filter(|item| item.name_visible) {
+            self.charge(before.len().saturating_div(4).saturating_add(1))?;
+            let same = before.iter().find(|other| {
+                let tables = item.relation.zip(other.relation);
+                other.name_visible && other.name == item.name && tables.is_none_or(|(a, b)| a.oid == b.oid)
+            });
+            if same.is_some() {
+                let name = item.name.as_deref().unwrap_or_default();
+                return Err(ResolveError::new(
+                    "42712",
+                    format!("table name \"{name}\" specified more than once"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// A column that is named without a table, from the innermost query outwards.
     pub(crate) fn find_column(&mut self, name: &str, level: &Level<'_>) -> R<Option<Value>> {
         let mut at = Some(level);

@@ -12,7 +12,7 @@ impl<'a> Walk<'a> {
     /// Any statement that can stand in a query: its result columns.
     pub(crate) fn query(&mut self, node: &Tree, parent: Option<&Level<'_>>) -> R<Vec<Named>> {
         self.deeper(|walk| match node.kind() {
-            "SelectStmt" => walk.select(node, parent, parent.is_none() && walk.via == 0),
+            "SelectStmt" => walk.select(node, parent, parent.is_none()),
             "InsertStmt" => walk.insert(node, parent),
             "UpdateStmt" => walk.update(node, parent),
             "DeleteStmt" => walk.delete(node, parent),
@@ -136,7 +136,10 @@ impl<'a> Walk<'a> {
         for sort in node.get("sort_clause").items() {
             self.sort_operator(sort)?;
             if !self.result_column(sort.get("node"), &columns, Place::Order)? {
-                // Anything but a result column is an error in PostgreSQL, for VALUES as well.
+                // Anything but a result column is an error in PostgreSQL.
+                if let Some(name) = single_name(sort.get("node")) {
+                    return Err(ResolveError::no_column(&format!("\"{name}\"")));
+                }
                 return Err(ResolveError::new(
                     "0A000",
                     "invalid UNION/INTERSECT/EXCEPT ORDER BY clause".to_owned(),
@@ -211,7 +214,7 @@ impl<'a> Walk<'a> {
         let mut columns = self.targets(node.get("target_list").items(), &level)?;
         let condition = node.get("where_clause");
         let looks_at_columns = self.condition(condition, &level)?;
-        if level.outermost && reads_tables && !looks_at_columns {
+        if level.outermost && self.via == 0 && reads_tables && !looks_at_columns {
             self.has_where = false;
         }
         self.bind_where(condition, &level)?;

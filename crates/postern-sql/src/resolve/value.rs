@@ -97,6 +97,8 @@ pub(crate) struct Value {
     pub(crate) source: Option<Spot>,
     /// It is this.
     pub(crate) known: Option<Inserted>,
+    /// What a column of a view uses on its own to be computed: it is used when the column is.
+    pub(crate) inner: Option<Arc<[(Read, Places)]>>,
 }
 
 impl Value {
@@ -141,6 +143,10 @@ impl Value {
                 self.known.clone()
             } else {
                 None
+            },
+            inner: match (&self.inner, &other.inner) {
+                (None, inner) | (inner, None) => inner.clone(),
+                (Some(one), Some(other)) => Some([&**one, &**other].concat().into()),
             },
         }
     }

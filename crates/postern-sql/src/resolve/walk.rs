@@ -126,6 +126,9 @@ impl<'a> Walk<'a> {
 
     /// Notes where a value goes.
     pub(crate) fn note(&mut self, value: &Value, at: Places) -> R<()> {
+        for (read, places) in value.inner.iter().flat_map(|inner| inner.iter()) {
+            self.note_reads(std::slice::from_ref(read), *places)?;
+        }
         self.note_reads(value.reads.as_slice(), at)
     }
 

@@ -487,6 +487,7 @@ impl<'a> Walk<'a> {
             Item::list(Some(&relation.name), self.view_row(target, instance, hold))
         };
         item.relation = Some(relation);
+        item.rows_of = Some(relation);
         item
     }
 
