@@ -206,7 +206,16 @@ impl Case<'_> {
         let what = format!("{} {object}", verb.name());
         let catalog = matches!(schema, "pg_catalog" | "information_schema");
         let secret = catalog && SECRET_CATALOG.contains(&name);
-        match &*self.rules.ask(&self.who, verb, &object) {
+        let own = self.rules.ask(&self.who, verb, &object);
+        // A rule for a table is one for all of its columns, however it names the table.
+        let table = self.rules.ask(&self.who, verb, &Object::Table(schema, name));
+        let answer = match (&*own, &*table) {
+            (Answer::Forbidden(_), _)
+            | (Answer::Permitted { by_name: true, .. }, Answer::Permitted { .. } | Answer::Silent) => &own,
+            (_, Answer::Forbidden(_) | Answer::Permitted { .. }) => &table,
+            (_, Answer::Silent) => &own,
+        };
+        match &**answer {
             Answer::Forbidden(rules) => Finding::refused(what, rules),
             Answer::Permitted { by_name: false, .. } if secret => {
                 Finding::refused(what, "no rule names this very table, which holds secrets")

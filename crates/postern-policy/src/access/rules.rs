@@ -187,6 +187,12 @@ impl Rules {
             .validation_errors()
             .map(|error| mistake(text, error))
             .collect();
+        // A rule that can never hold, or a name that only looks like another.
+        mistakes.extend(
+            validated
+                .validation_warnings()
+                .map(|warning| mistake(text, warning)),
+        );
         if policies.templates().next().is_some() {
             mistakes.push(PolicyError::of(
                 FILE,

@@ -41,6 +41,11 @@ pub(super) struct Noted {
     pub(super) reason: Option<&'static str>,
     pub(super) sqlstate: Option<String>,
     pub(super) digests: usize,
+    pub(super) reference: Option<u64>,
+    pub(super) rule: Option<String>,
+    pub(super) policy: Option<u64>,
+    pub(super) would: Option<Outcome>,
+    pub(super) pattern: Option<String>,
 }
 
 /// What arrived at the Backend.
@@ -178,6 +183,11 @@ impl Kit {
                 reason: record.details.reason,
                 sqlstate: record.details.sqlstate.map(|code| code.to_string()),
                 digests: record.resource.len(),
+                reference: record.details.reference,
+                rule: record.rule.map(str::to_owned),
+                policy: record.details.policy,
+                would: record.details.would,
+                pattern: record.pattern.map(str::to_owned),
             });
         });
         let mut arrived = Vec::new();

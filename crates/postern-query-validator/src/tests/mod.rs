@@ -3,6 +3,8 @@
 mod attacks;
 mod exchanges;
 mod kit;
+mod named;
+mod policies;
 mod signing_in;
 mod speed;
 mod tickets;
