@@ -256,6 +256,15 @@ fn write(text: &str, tokens: &[Lexeme], places: &Places, highest: u32) -> Normal
             end = used.map(|token| token.range.end);
             continue;
         }
+        if token.kind == MINUS && places.kept.contains(&start) {
+            let number = tokens.get(index).map(|number| number.range.clone());
+            index = index.saturating_add(1);
+            end = number.as_ref().map(|number| number.end);
+            let number = number.and_then(|number| text.get(number)).unwrap_or_default();
+            out.text.push('-');
+            out.text.push_str(number);
+            continue;
+        }
         let negative = token.kind == MINUS && places.slots.contains(&start);
         if negative {
             // -1 is one literal to the grammar, and two tokens.
