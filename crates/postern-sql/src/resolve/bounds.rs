@@ -53,6 +53,9 @@ const FAITHFUL: [(u32, u32); 8] = [
     (26, 26),
 ];
 
+/// More equalities of one instance are not kept, which only means that less is proved.
+const MOST_BOUNDS: usize = 64;
+
 impl Walk<'_> {
     /// Holds the rows of the query to its WHERE.
     pub(crate) fn bind_where(&mut self, condition: &Tree, level: &Level<'_>) -> R<()> {
@@ -160,7 +163,10 @@ impl Walk<'_> {
                 if let (Some(spot), Some(bound)) = (side.source, &opposite.known)
                     && self.equality_group(spot).is_some()
                 {
-                    known.entry(spot).or_default().push(bound.clone());
+                    let here = known.entry(spot).or_default();
+                    if here.len() < MOST_BOUNDS {
+                        here.push(bound.clone());
+                    }
                 }
             }
         }
@@ -176,10 +182,10 @@ impl Walk<'_> {
                 }
                 for (from, to) in [(one, other), (other, one)] {
                     let there = known.get(&from).cloned().unwrap_or_default();
-                    self.charge(there.len().saturating_add(1))?;
+                    self.charge(there.len().saturating_add(4))?;
                     let here = known.entry(to).or_default();
                     for bound in there {
-                        if !here.contains(&bound) {
+                        if here.len() < MOST_BOUNDS && !here.contains(&bound) {
                             here.push(bound);
                             grew = true;
                         }
@@ -198,7 +204,7 @@ impl Walk<'_> {
         self.charge(held.saturating_add(1))?;
         if let Some(instance) = self.instances.get_mut(instance) {
             let bound = (column, bound);
-            if !instance.bounds.contains(&bound) {
+            if instance.bounds.len() < MOST_BOUNDS && !instance.bounds.contains(&bound) {
                 instance.bounds.push(bound);
             }
         }

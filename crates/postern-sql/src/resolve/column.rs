@@ -230,7 +230,7 @@ impl Walk<'_> {
                     self.every_column(level)?
                 } else {
                     let item = self.item_named(&names, level)?;
-                    self.charge(item.width().saturating_mul(2))?;
+                    self.charge(item.width().saturating_mul(COLUMN_STEPS))?;
                     item.all(self.via)
                 }
             }
@@ -256,7 +256,7 @@ impl Walk<'_> {
         let mut any = false;
         for item in level.items.iter().filter(|item| item.columns_visible) {
             any = true;
-            self.charge(item.width().saturating_mul(2))?;
+            self.charge(item.width().saturating_mul(COLUMN_STEPS))?;
             all.extend(item.all(self.via));
         }
         if !any {
@@ -273,7 +273,7 @@ impl Walk<'_> {
             && argument.kind() == "ColumnRef"
             && let Found::Row(item) = self.reference(argument, level)?
         {
-            self.charge(item.width().saturating_mul(2))?;
+            self.charge(item.width().saturating_mul(COLUMN_STEPS))?;
             return Ok(item.all(self.via));
         }
         let mut reads = Vec::new();
@@ -355,3 +355,5 @@ impl Walk<'_> {
 }
 
 const RECORD: u32 = 2249;
+/// What it costs to list a column of an entry of FROM.
+const COLUMN_STEPS: usize = 8;

@@ -337,6 +337,11 @@ impl<'a> Walk<'a> {
             match node {
                 Tree::List(items) => todo.extend(items),
                 Tree::Node("RangeVar", _) => self.made(node),
+                // DROP and COMMENT name things by lists of strings.
+                Tree::Node("List", _) => {
+                    self.listed(&node.names());
+                    todo.extend(node.items());
+                }
                 Tree::Node("FuncCall", _) => {
                     let names = node.get("funcname").names();
                     let count = node.get("args").items().len();
@@ -350,6 +355,19 @@ impl<'a> Walk<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// A name in parts, if there is a relation of that name.
+    fn listed(&mut self, names: &[&str]) {
+        let catalog = self.names.catalog;
+        let found = match names {
+            [name] => self.path().find_map(|schema| catalog.relation(schema, name)),
+            [.., schema, name] => catalog.relation(schema, name),
+            [] => None,
+        };
+        if let Some(relation) = found {
+            self.act_on(Action::Ddl, relation);
+        }
     }
 
     /// What a definition names: a relation that is there, or the schema where it would be.
