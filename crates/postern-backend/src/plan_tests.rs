@@ -290,7 +290,11 @@ fn in_a_failed_transaction_postgresql_itself_decides() {
     assert_eq!(ops[0].treatment, Treatment::Forward);
 }
 
-fn bound(sql: &str, values: &[Option<&str>], guard: postern_types::ring::Guard) -> postern_types::ring::BoundStatement {
+fn bound(
+    sql: &str,
+    values: &[Option<&str>],
+    guard: postern_types::ring::Guard,
+) -> postern_types::ring::BoundStatement {
     postern_types::ring::BoundStatement {
         sql: sql.into(),
         parameter_types: vec![23; values.len()],
@@ -345,8 +349,11 @@ fn a_simple_query_with_values_apart_is_bound() {
 #[test]
 fn a_read_only_run_in_a_block_is_between_a_savepoint_and_its_release() {
     let mut bench = Bench::new();
-    bench.status = TransactionStatus::Transaction;
-    let (payload, verdicts) = simple(vec![bound("SELECT 1", &[], READS), bound("DELETE FROM t", &[], READS)]);
+    bench.status = TransactionStatus::InTransaction;
+    let (payload, verdicts) = simple(vec![
+        bound("SELECT 1", &[], READS),
+        bound("DELETE FROM t", &[], READS),
+    ]);
     let (out, _) = bench.plan(&payload, &verdicts);
     let text = String::from_utf8_lossy(&out);
     let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("no {what}"));
@@ -358,7 +365,10 @@ fn a_read_only_run_in_a_block_is_between_a_savepoint_and_its_release() {
 fn without_a_block_nothing_that_writes_follows_a_read_only_run() {
     let none = postern_types::ring::Guard::default();
     let mut bench = Bench::new();
-    let (payload, verdicts) = simple(vec![bound("SELECT 1", &[], READS), bound("DELETE FROM t", &[], none)]);
+    let (payload, verdicts) = simple(vec![
+        bound("SELECT 1", &[], READS),
+        bound("DELETE FROM t", &[], none),
+    ]);
     let (out, ops) = bench.plan(&payload, &verdicts);
     assert!(!String::from_utf8_lossy(&out).contains("SAVEPOINT"));
     let Treatment::Refuse(refusal) = &ops.back().unwrap().treatment else {
@@ -370,7 +380,11 @@ fn without_a_block_nothing_that_writes_follows_a_read_only_run() {
         block: Some(true),
         ..bound("BEGIN", &[], none)
     };
-    let (payload, verdicts) = simple(vec![begin, bound("SELECT 1", &[], READS), bound("DELETE FROM t", &[], none)]);
+    let (payload, verdicts) = simple(vec![
+        begin,
+        bound("SELECT 1", &[], READS),
+        bound("DELETE FROM t", &[], none),
+    ]);
     let (out, ops) = Bench::new().plan(&payload, &verdicts);
     assert!(String::from_utf8_lossy(&out).contains("RELEASE SAVEPOINT"));
     assert!(ops.iter().all(|op| !matches!(op.treatment, Treatment::Refuse(_))));
@@ -388,7 +402,9 @@ fn a_time_limit_is_put_back_after_the_statement() {
     assert!(text.contains("'statement_timeout', '250', true"));
     assert!(text.contains("current_setting('postern.outer_timeout')"));
     // Of all that the client sees one Execute.
-    let seen = ops.iter().filter(|op| op.reply == Reply::Execute && op.treatment == Treatment::Forward);
+    let seen = ops
+        .iter()
+        .filter(|op| op.reply == Reply::Execute && op.treatment == Treatment::Forward);
     assert_eq!(seen.count(), 1);
 }
 

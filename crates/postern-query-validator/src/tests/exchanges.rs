@@ -1,6 +1,6 @@
 use super::kit::*;
 use postern_ledger::{Event, Outcome};
-use postern_types::ring::{CleanBody, DefinitionKind, Verdict};
+use postern_types::ring::{CleanBody, DefinitionKind, Effects, Verdict};
 use postern_types::{Contract, ErrorDetail, Expect, StatementShape};
 
 const REFUSED: Option<&str> = Some("42501");
@@ -24,7 +24,11 @@ fn an_allowed_query_runs_under_a_contract() {
     else {
         panic!("not run");
     };
-    assert_eq!(verdicts, [Verdict::Allow(Default::default())]);
+    let effects = Effects {
+        block: Some(true),
+        ..Effects::default()
+    };
+    assert_eq!(verdicts, [Verdict::Allow(effects)]);
     let rows = StatementShape {
         rows: true,
         copy: None,
