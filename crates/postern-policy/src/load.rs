@@ -64,7 +64,7 @@ pub fn hash_of(files: &[(impl AsRef<str>, impl AsRef<[u8]>)]) -> PolicyHash {
     hash(&ours(files))
 }
 
-fn ours<'a>(files: &'a [(impl AsRef<str>, impl AsRef<[u8]>)]) -> BTreeMap<&'a str, &'a [u8]> {
+fn ours(files: &[(impl AsRef<str>, impl AsRef<[u8]>)]) -> BTreeMap<&str, &[u8]> {
     files
         .iter()
         .map(|(path, content)| (path.as_ref(), content.as_ref()))

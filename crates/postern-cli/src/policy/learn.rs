@@ -2,11 +2,13 @@
 
 use super::proposal::{self, Proposal};
 use super::recorded::{self, Recorded};
-use super::{opinion, policy_directory, sketch, sound};
+use super::{policy_directory, sketch, sound};
 use crate::secret_file;
 use anyhow::Context as _;
 use clap::Args;
 use postern_policy::Policy;
+use postern_sql::SqlLimits;
+use postern_sql::canonical::whole_statements;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -45,11 +47,7 @@ pub(super) fn proposals(policy: &Policy, recorded: &Recorded) -> Vec<Proposal> {
     let fresh = recorded.iter().filter_map(|(pattern, runners)| {
         let unknown: Vec<_> = runners
             .iter()
-            .filter(|(runner, _)| {
-                let roles = &runner.roles;
-                opinion::of(policy, &runner.user, roles, runner.tenant.as_deref(), pattern)
-                    .is_none_or(|opinion| opinion.statements.iter().all(|one| one.named.is_none()))
-            })
+            .filter(|(runner, _)| !is_known(policy, &runner.roles, pattern))
             .collect();
         let roles: BTreeSet<String> = unknown
             .iter()
@@ -59,6 +57,17 @@ pub(super) fn proposals(policy: &Policy, recorded: &Recorded) -> Vec<Proposal> {
         (!unknown.is_empty()).then_some((pattern.as_str(), roles, count))
     });
     proposal::propose(fresh, |name| policy.named().get(name).is_some())
+}
+
+/// Whether the policy has a named statement for it, whether or not the roles are held to those yet.
+fn is_known(policy: &Policy, roles: &[String], pattern: &str) -> bool {
+    let roles: Vec<&str> = roles.iter().map(String::as_str).collect();
+    match whole_statements(pattern, &SqlLimits::default()) {
+        Ok(Some(statements)) => statements
+            .iter()
+            .all(|one| policy.named().find(&one.canonical, &roles).is_some()),
+        _ => false,
+    }
 }
 
 pub(super) fn run(args: &LearnArgs) -> anyhow::Result<ExitCode> {
