@@ -88,7 +88,7 @@ impl Walk<'_> {
             Found::Call(name, item) => {
                 let row = self.whole_row(item)?;
                 self.note(&row, super::Place::Argument.into())?;
-                let ty = self.call(&[&name], &[row.ty.clone()], false)?;
+                let ty = self.call(&[&name], std::slice::from_ref(&row.ty), false)?;
                 Value {
                     ty,
                     described: None,

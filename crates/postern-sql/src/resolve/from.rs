@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 impl<'a> Walk<'a> {
     /// Puts a FROM clause into `level`; says whether there is anything in it.
-    pub(crate) fn from_clause<'p>(&mut self, entries: &[Tree], level: &mut Level<'p>) -> R<bool>
+    pub(crate) fn entries_of_from<'p>(&mut self, entries: &[Tree], level: &mut Level<'p>) -> R<bool>
     where
         'a: 'p,
     {
@@ -19,7 +19,7 @@ impl<'a> Walk<'a> {
             if number > 0 || before > 0 {
                 self.joins = self.joins.saturating_add(u32::from(self.via == 0));
             }
-            let items = self.from_item(entry, level)?;
+            let items = self.entry_of_from(entry, level)?;
             self.check_names(&level.items, &items)?;
             // Those that follow see these only by LATERAL.
             level.items.extend(items.into_iter().map(|item| Item {
@@ -35,7 +35,7 @@ impl<'a> Walk<'a> {
     }
 
     /// One entry of FROM. `level` holds what stands before it.
-    pub(crate) fn from_item<'p>(&mut self, node: &Tree, level: &mut Level<'p>) -> R<Vec<Item<'p>>>
+    pub(crate) fn entry_of_from<'p>(&mut self, node: &Tree, level: &mut Level<'p>) -> R<Vec<Item<'p>>>
     where
         'a: 'p,
     {
@@ -69,7 +69,7 @@ impl<'a> Walk<'a> {
                     Item::list(Some(name), columns?)
                 }
                 "RangeTableSample" => {
-                    let items = walk.from_item(node.get("relation"), level)?;
+                    let items = walk.entry_of_from(node.get("relation"), level)?;
                     level.lateral = true;
                     let sampled = walk.sample(node, level);
                     level.lateral = false;

@@ -22,7 +22,7 @@ impl<'a> Walk<'a> {
         let kind = kind.ok().and_then(|kind| JoinType::try_from(kind).ok());
         let kind = kind.unwrap_or(JoinType::Undefined);
         let start = self.instances.len();
-        let left = self.from_item(node.get("larg"), level)?;
+        let left = self.entry_of_from(node.get("larg"), level)?;
         let middle = self.instances.len();
 
         // The right side sees the left one by LATERAL, and may use it unless it is the nullable side.
@@ -34,7 +34,7 @@ impl<'a> Walk<'a> {
             lateral_ok,
             ..item
         }));
-        let right = self.from_item(node.get("rarg"), level);
+        let right = self.entry_of_from(node.get("rarg"), level);
         let mut left = level.items.split_off(mark);
         let right = right?;
         self.check_names(&left, &right)?;
@@ -44,12 +44,13 @@ impl<'a> Walk<'a> {
         let end = self.instances.len();
 
         // For whose rows the condition holds. A row that has no partner stays on the outer side.
-        let allowed: &[Range<usize>] = match kind {
-            JoinType::JoinInner => &[start..end],
-            JoinType::JoinLeft => &[middle..end],
-            JoinType::JoinRight => &[start..middle],
-            _ => &[],
+        let held = match kind {
+            JoinType::JoinInner => Some(start..end),
+            JoinType::JoinLeft => Some(middle..end),
+            JoinType::JoinRight => Some(start..middle),
+            _ => None,
         };
+        let allowed: &[Range<usize>] = held.as_slice();
         let using = self.using_columns(node, &left, &right)?;
         let mut merged = Vec::new();
         let mut atoms = Vec::new();

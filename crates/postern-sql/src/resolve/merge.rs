@@ -59,7 +59,7 @@ impl<'a> Walk<'a> {
         let (instance, item) = self.target_item(&target, range, access)?;
         let after_target = self.instances.len();
         self.joins = self.joins.saturating_add(u32::from(self.via == 0));
-        let source = self.from_item(node.get("source_relation"), &mut level)?;
+        let source = self.entry_of_from(node.get("source_relation"), &mut level)?;
         let end = self.instances.len();
         level.items.push(item);
         level.items.extend(source);

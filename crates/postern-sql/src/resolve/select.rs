@@ -210,7 +210,7 @@ impl<'a> Walk<'a> {
     where
         'a: 'p,
     {
-        let reads_tables = self.from_clause(node.get("from_clause").items(), &mut level)?;
+        let reads_tables = self.entries_of_from(node.get("from_clause").items(), &mut level)?;
         let mut columns = self.targets(node.get("target_list").items(), &level)?;
         let condition = node.get("where_clause");
         let looks_at_columns = self.condition(condition, &level)?;

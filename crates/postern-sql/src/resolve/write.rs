@@ -453,7 +453,7 @@ impl<'a> Walk<'a> {
         // Sub-selects of FROM can't see it.
         (item.lateral_only, item.lateral_ok) = (true, false);
         level.items.push(item);
-        self.from_clause(node.get(from).items(), &mut level)?;
+        self.entries_of_from(node.get(from).items(), &mut level)?;
         for item in &mut level.items {
             item.lateral_ok = true;
         }
