@@ -47,7 +47,7 @@ fn mutate(tree: &mut Tree, place: &mut usize, how: u8) -> bool {
             }
             Tree::Node(kind, fields) => {
                 let mut fields = fields.clone();
-                if how % 2 == 0 && !fields.is_empty() {
+                if how.is_multiple_of(2) && !fields.is_empty() {
                     fields.pop();
                     Tree::Node(kind, fields)
                 } else {
@@ -90,7 +90,7 @@ fn names_and_constants(sql: &str) -> Vec<String> {
         .filter(|token| kept.contains(&token.token))
         .map(|token| {
             let span = usize::try_from(token.start).unwrap()..usize::try_from(token.end).unwrap();
-            sql[span].to_lowercase()
+            sql.get(span).unwrap().to_lowercase()
         })
         .collect()
 }
