@@ -20,7 +20,7 @@ const CATALOGUES: &[(&str, &str)] = &[
         FROM pg_class WHERE oid >= 16384 AND relnamespace::regnamespace::text !~ '^pg_'"),
     ("columns", "SELECT concat_ws(' ', attrelid::regclass, attnum, attname, atttypid, attnotnull, attacl)
         FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
-        WHERE attrelid >= 16384 AND relnamespace::regnamespace::text !~ '^pg_'"),
+        WHERE attrelid >= 16384 AND NOT attisdropped AND relnamespace::regnamespace::text !~ '^pg_'"),
     ("defaults", "SELECT concat_ws(' ', adrelid::regclass, adnum, pg_get_expr(adbin, adrelid)) FROM pg_attrdef"),
     ("constraints", "SELECT concat_ws(' ', conrelid::regclass, contypid, conname, pg_get_constraintdef(oid)) FROM pg_constraint WHERE oid >= 16384"),
     ("schemas", "SELECT concat_ws(' ', nspname, nspowner, nspacl) FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_'"),

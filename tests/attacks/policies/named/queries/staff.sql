@@ -12,7 +12,7 @@ SELECT name FROM shop.staff ORDER BY id LIMIT 1;
 
 -- name: remainder
 -- roles: named
-SELECT mod(id, 7) FROM shop.staff WHERE id = $1;
+SELECT 'rest ' || mod(id, 7) FROM shop.staff WHERE id = $1;
 
 -- name: in_aachen
 -- roles: named
