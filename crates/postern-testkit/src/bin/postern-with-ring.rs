@@ -12,7 +12,8 @@ use std::process::{Command, ExitCode};
 #[command(after_help = "Example:
   postern-with-ring -- psql '{ring}' -c 'select 1'
 
-In the command, {ring} stands for the URL through the ring and {direct} for the one past it.
+In the command, {ring} stands for the URL through the ring, {direct} for the one past it, and {directory}
+for the ring's directory.
 The exit code is the command's.")]
 struct Arguments {
     /// Who signs in: app or owner.
@@ -33,6 +34,12 @@ struct Arguments {
     /// Connections of the Backend to the database; default: as `postern init` has it.
     #[arg(long, value_name = "N")]
     pool_size: Option<u32>,
+    /// A directory whose files are laid over the ring's policy.
+    #[arg(long, value_name = "DIR")]
+    policy: Option<PathBuf>,
+    /// Have `postern catalog` describe the database to the policy.
+    #[arg(long)]
+    catalog: bool,
     /// The database offers TLS, and the Backend insists on it.
     #[arg(long)]
     database_tls: bool,
@@ -69,6 +76,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             .map(|size| (Stage::Backend, format!("[database]\npool_size = {size}")))
             .into_iter()
             .collect(),
+        policy_directory: arguments.policy.clone(),
+        catalog: arguments.catalog,
         database_tls: arguments.database_tls,
         ..Options::default()
     };
@@ -77,10 +86,15 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .build()?;
     let ring = runtime.block_on(Ring::start(options))?;
     let (through, past) = (ring.url(&arguments.user), ring.direct_url(&arguments.user));
+    let directory = ring.directory().display().to_string();
     let words: Vec<String> = arguments
         .command
         .iter()
-        .map(|word| word.replace("{ring}", &through).replace("{direct}", &past))
+        .map(|word| {
+            word.replace("{ring}", &through)
+                .replace("{direct}", &past)
+                .replace("{directory}", &directory)
+        })
         .collect();
     let (program, rest) = words.split_first().context("no command")?;
     let status = Command::new(program)
