@@ -442,6 +442,8 @@ fn needs_name(kind: StatementKind) -> bool {
         | K::Prepare
         | K::Execute
         | K::DeclareCursor { .. }
+        // It brings the rows of a cursor without the masks and caps of the statement that declared it.
+        | K::Fetch
         | K::Copy { .. }
         | K::Explain
         | K::Lock
@@ -460,7 +462,6 @@ fn needs_name(kind: StatementKind) -> bool {
         | K::ResetAll
         | K::Discard { .. }
         | K::Deallocate
-        | K::Fetch
         | K::CloseCursor
         | K::Listen
         | K::Unlisten

@@ -188,7 +188,7 @@ fn what_is_above_a_bound_is_refused_as_too_complex() {
 fn the_depth_is_that_of_the_deepest_place() {
     let depth = |text: &str| {
         let mut depth = Depth::new(&SqlLimits::default());
-        for token in pg_query::scan_tokens(text).unwrap() {
+        for token in crate::lexer::tokens(text).unwrap() {
             depth.token(Token::try_from(token.token).unwrap()).unwrap();
         }
         depth.finish().unwrap()

@@ -5,7 +5,7 @@ use crate::{SqlLimits, fold, parse};
 use proptest::prelude::*;
 
 fn folded(text: &str) -> Option<fold::Folded> {
-    fold::fold(text, &pg_query::scan_tokens(text).unwrap())
+    fold::fold(text, &crate::lexer::tokens(text).unwrap())
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn bulk_statements_are_cut_short() {
             short.tokens,
             short.text.chars().take(300).collect::<String>()
         );
-        assert_eq!(pg_query::scan_tokens(&short.text).unwrap().len(), short.tokens);
+        assert_eq!(crate::lexer::tokens(&short.text).unwrap().len(), short.tokens);
         assert_eq!(one(&text), one(&short.text));
     }
 }
@@ -136,7 +136,7 @@ proptest! {
         let limits = SqlLimits::default();
         let whole = parse(&text, &limits).map_err(|(error, _)| error.message);
         if let Some(short) = folded(&text) {
-            prop_assert_eq!(short.tokens, pg_query::scan_tokens(&short.text).unwrap().len());
+            prop_assert_eq!(short.tokens, crate::lexer::tokens(&short.text).unwrap().len());
             prop_assert_eq!(&whole, &parse(&short.text, &limits).map_err(|(error, _)| error.message));
         }
     }
