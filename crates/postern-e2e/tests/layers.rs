@@ -157,6 +157,11 @@ fn each_outside_thing_is_named_by_one_crate() {
     assert_eq!(graph.who_names("async-nats"), BTreeSet::from(["postern-bus"]));
     assert_eq!(graph.who_names("pg_query"), BTreeSet::from(["postern-sql"]));
     assert_eq!(
+        graph.who_names("cedar-policy"),
+        BTreeSet::from(["postern-policy"])
+    );
+    assert_eq!(graph.who_names("landlock"), BTreeSet::from(["postern-runtime"]));
+    assert_eq!(
         graph.who_names("x25519-dalek"),
         BTreeSet::from(["postern-envelope"])
     );
@@ -176,6 +181,7 @@ fn pure_crates_have_no_runtime() {
         "postern-types",
         "postern-wire",
         "postern-scram",
+        "postern-catalog",
         "postern-sql",
         "postern-policy",
         "postern-inspect",
