@@ -118,8 +118,7 @@ def attack(side, url, hidden, arguments):
                 ", ".join(dict.fromkeys(techniques)) or "none",
                 user.group(1) if user else "-",
                 len(found),
-                sum(after.values()) - sum(before.values()),
-                after["refused"] - before["refused"],
+                *[after[what] - before[what] for what in ("answered", "refused", "failed")],
                 f"{time.monotonic() - begun:.0f} s" + ("" if finished else ", stopped"),
             ))
         still = [path for path, wanted in ORDINARY.items() if wanted not in get(page.port, path)]
@@ -143,7 +142,7 @@ def main():
         attack("straight", arguments.direct, hidden, arguments),
         attack("postern", arguments.ring, hidden, arguments),
     ]
-    heads = ("page", "injectable by", "user", "secrets", "requests", "refused", "time")
+    heads = ("page", "injectable by", "user", "secrets", "answered", "refused", "failed", "time")
     for result in results:
         print(f"\n{result['side']}")
         table = [heads, *[tuple(str(cell) for cell in row) for row in result["rows"]]]
