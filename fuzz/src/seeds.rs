@@ -327,7 +327,7 @@ directory = "l"
         ),
         alone(
             7,
-            "permit (principal in Postern::Role::\"app\", action == Postern::Action::\"select\", resource);\n",
+            "permit (principal in Role::\"app\", action == Action::\"select\", resource);\n",
         ),
         alone(
             8,
