@@ -79,6 +79,8 @@ def sqlmap(arguments, port, path, parameter, output, seconds):
     ]
     if arguments.technique:
         command += ["--technique", arguments.technique]
+    if arguments.dbms:
+        command += ["--dbms", arguments.dbms]
     # A home of its own, so that nothing is left in the user's.
     environment = dict(os.environ, HOME=str(output), PYTHONDONTWRITEBYTECODE="1")
     try:
@@ -133,6 +135,7 @@ def main():
     parser.add_argument("--level", type=int, default=5)
     parser.add_argument("--risk", type=int, default=3)
     parser.add_argument("--technique", help="only these, as in sqlmap; default: all")
+    parser.add_argument("--dbms", help="tell sqlmap what it would find out; default: let it try them all")
     parser.add_argument("--seconds", type=float, default=900, help="longest run of sqlmap on one page")
     parser.add_argument("--targets", type=int, default=len(TARGETS), help="how many of the three pages")
     parser.add_argument("--logs", help="a directory for sqlmap's own logs")
