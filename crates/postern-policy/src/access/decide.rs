@@ -207,13 +207,17 @@ impl Case<'_> {
         let catalog = matches!(schema, "pg_catalog" | "information_schema");
         let secret = catalog && SECRET_CATALOG.contains(&name);
         let own = self.rules.ask(&self.who, verb, &object);
-        // A rule for a table is one for all of its columns, however it names the table.
+        // A column is in its table, so rules for what is `in` the table have answered already. What is left are rules
+        // with `==`: they hold for all columns, unless a condition may be meant to take one out.
         let table = self.rules.ask(&self.who, verb, &Object::Table(schema, name));
         let answer = match (&*own, &*table) {
-            (Answer::Forbidden(_), _)
-            | (Answer::Permitted { by_name: true, .. }, Answer::Permitted { .. } | Answer::Silent) => &own,
-            (_, Answer::Forbidden(_) | Answer::Permitted { .. }) => &table,
-            (_, Answer::Silent) => &own,
+            (Answer::Forbidden(_), _) => &own,
+            (_, Answer::Forbidden(_)) => &table,
+            (
+                Answer::Silent | Answer::Permitted { by_name: false, .. },
+                Answer::Permitted { whole: true, .. },
+            ) => &table,
+            _ => &own,
         };
         match &**answer {
             Answer::Forbidden(rules) => Finding::refused(what, rules),

@@ -131,6 +131,8 @@ pub(crate) enum Answer {
         /// One of them names the very object and has the annotation `@opens("view")`: it is meant for what is
         /// behind a view, too.
         opens: bool,
+        /// One of them names the very object and has no condition, which could have been about a part of it.
+        whole: bool,
     },
     /// These forbid it.
     Forbidden(String),
@@ -148,6 +150,8 @@ struct Rule {
     about: Option<EntityUid>,
     /// It has the annotation `@opens("view")`.
     opens: bool,
+    /// It has a condition.
+    conditional: bool,
 }
 
 /// The rules of a policy.
@@ -316,6 +320,9 @@ impl Rules {
                 opens: reasons
                     .iter()
                     .any(|rule| rule.opens && rule.about.as_ref() == Some(&resource)),
+                whole: reasons
+                    .iter()
+                    .any(|rule| !rule.conditional && rule.about.as_ref() == Some(&resource)),
             },
             Decision::Deny if reasons.is_empty() => Answer::Silent,
             Decision::Deny => Answer::Forbidden(rules),
@@ -415,6 +422,7 @@ fn label(text: &str, policies: &PolicySet) -> HashMap<PolicyId, Rule> {
             names,
             about,
             opens,
+            conditional: policy.has_non_scope_constraint(),
         };
         rules.insert(policy.id().clone(), rule);
     }

@@ -328,3 +328,34 @@ fn users_and_tenants_can_be_told_apart() {
 fn the_schema_is_one_that_operators_can_use() {
     assert!(cedar_policy::Schema::from_cedarschema_str(ACCESS_SCHEMA).is_ok());
 }
+
+#[test]
+fn a_condition_takes_a_column_out_of_what_its_table_grants() {
+    for grant in [
+        r#"resource in Table::"shop.orders") unless { resource == Column::"shop.orders.note" };"#,
+        r#"resource in Table::"shop.orders") when { resource != Column::"shop.orders.note" };"#,
+        r#"resource in Schema::"shop") unless { resource == Column::"shop.orders.note" };"#,
+    ] {
+        let rules = format!("permit (principal in Role::\"analyst\", action == Action::\"select\", {grant}");
+        let policy = policy(YAML, &rules);
+        allowed(&policy, &["analyst"], &["select id, total from orders"]);
+        refused(
+            &policy,
+            &["analyst"],
+            &[
+                ("select note from orders", "no rule permits it"),
+                ("select * from orders", "no rule permits it"),
+                ("select id from orders where note = 'x'", "no rule permits it"),
+                ("select o from orders o", "no rule permits it"),
+            ],
+        );
+    }
+    // Named with `==` and a condition, a table gives itself and no column.
+    let rules = r#"permit (principal in Role::"analyst", action == Action::"select", resource == Table::"shop.pay")
+                   when { principal in Role::"analyst" };"#;
+    refused(
+        &policy(YAML, rules),
+        &["analyst"],
+        &[("select * from pay", "no rule permits it")],
+    );
+}
