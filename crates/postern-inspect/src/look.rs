@@ -314,7 +314,7 @@ fn whole_escapes(value: &[u8], start: usize, end: usize) -> (usize, usize) {
         before.iter().rev().take_while(|b| **b == b'\\').count()
     };
     let mut start = start;
-    // `\uXXXX`: the place may begin at any of its digits.
+    // An escape by number: the place may begin at any of its digits.
     for back in 0..=4usize {
         let Some(at) = start.checked_sub(back) else { break };
         if backslashes(at) % 2 == 1 {
