@@ -203,23 +203,10 @@ pub(crate) struct LimitsDocument {
 }
 
 pub(crate) fn read(yaml: &str) -> Result<Document, PolicyError> {
-    serde_saphyr::from_str(yaml).map_err(|error| {
-        let place = error.location();
-        PolicyError {
-            file: None,
-            line: place.map(|place| place.line()),
-            column: place.map(|place| place.column()),
-            message: plain(&error),
-        }
+    postern_inspect::rules::read_yaml(yaml).map_err(|error| PolicyError {
+        file: None,
+        line: error.line,
+        column: error.column,
+        message: error.message,
     })
-}
-
-/// The first line of the error, without its picture of the source and without its place, which is told
-/// apart.
-fn plain(error: &serde_saphyr::Error) -> String {
-    let text = error.without_snippet().to_string();
-    let line = text.lines().next().unwrap_or_default();
-    line.split_once(" at line ")
-        .map_or(line, |(message, _)| message)
-        .to_owned()
 }

@@ -3,7 +3,7 @@
 use super::{Action, RulesError};
 use postern_types::{ErrorDetail, OverCap};
 use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
+use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 use serde_saphyr::Spanned;
 use std::fmt;
 
@@ -167,24 +167,28 @@ pub(super) struct HoneyToken {
 }
 
 pub(super) fn read(yaml: &str) -> Result<Document, RulesError> {
+    read_yaml(yaml)
+}
+
+/// Reads a file of a policy. An error has the first line of what the parser says, without its picture of the source
+/// and without its place, which is told apart.
+///
+/// # Errors
+/// When it is not YAML, or not of this shape.
+pub fn read_yaml<T: DeserializeOwned>(yaml: &str) -> Result<T, RulesError> {
     serde_saphyr::from_str(yaml).map_err(|error| {
         let place = error.location();
+        let text = error.without_snippet().to_string();
+        let line = text.lines().next().unwrap_or_default();
         RulesError {
             line: place.map(|place| place.line()),
             column: place.map(|place| place.column()),
-            message: plain(&error),
+            message: line
+                .split_once(" at line ")
+                .map_or(line, |(message, _)| message)
+                .to_owned(),
         }
     })
-}
-
-/// The first line of the error, without its picture of the source and without its place, which is told
-/// apart.
-fn plain(error: &serde_saphyr::Error) -> String {
-    let text = error.without_snippet().to_string();
-    let line = text.lines().next().unwrap_or_default();
-    line.split_once(" at line ")
-        .map_or(line, |(message, _)| message)
-        .to_owned()
 }
 
 impl RulesError {

@@ -21,6 +21,8 @@
 mod document;
 mod read;
 
+pub use document::read_yaml;
+
 use postern_types::{ErrorDetail, Mask, OverCap};
 use std::fmt;
 
