@@ -52,6 +52,8 @@ pub(crate) struct Server {
     /// Bytes for PostgreSQL not written yet.
     pub(crate) write: Vec<u8>,
     written: usize,
+    /// The stream may hold bytes back that it was given: a TLS stream does until it is flushed.
+    unflushed: bool,
     /// Number of the connection in this process.
     pub(crate) id: u64,
     /// For cancelling.
@@ -85,6 +87,7 @@ impl Server {
             read,
             write: Vec::with_capacity(8 * 1024),
             written: 0,
+            unflushed: false,
             id,
             cancel_key,
             parameters,
@@ -119,9 +122,14 @@ impl Server {
             self.write.clear();
             self.written = 0;
             self.write.shrink_to(256 * 1024);
-            // A TLS stream holds bytes back until flushed; a pending flush goes on with the next poll.
-            if let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(cx) {
-                return Poll::Ready(Err(error));
+            self.unflushed = true;
+        }
+        if self.unflushed {
+            // While it is pending it has to be asked again and again, whether there is more to write or not.
+            match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {}
             }
         }
         if want_read {
@@ -171,10 +179,91 @@ impl Server {
 
     /// Whether the connection is quiet: nothing unread, not closed. For connections in the pool.
     pub(crate) fn is_quiet(&mut self) -> bool {
-        if !self.read.is_empty() || self.unwritten() > 0 {
+        if !self.read.is_empty() || self.unwritten() > 0 || self.unflushed {
             return false;
         }
         let mut cx = Context::from_waker(std::task::Waker::noop());
         self.poll_read(&mut cx).is_pending()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::{Cell, RefCell};
+    use std::pin::pin;
+    use tokio::io::ReadBuf;
+
+    /// What a peer behind TLS sees: bytes get to it by a flush only, and not while the way is full.
+    #[derive(Default)]
+    struct Peer {
+        way_is_full: Cell<bool>,
+        arrived: RefCell<Vec<u8>>,
+    }
+
+    struct HoldsBack {
+        peer: Rc<Peer>,
+        held: Vec<u8>,
+    }
+
+    impl AsyncRead for HoldsBack {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for HoldsBack {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.held.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if self.peer.way_is_full.get() {
+                return Poll::Pending;
+            }
+            let held = std::mem::take(&mut self.held);
+            self.peer.arrived.borrow_mut().extend_from_slice(&held);
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn what_a_full_way_held_back_is_flushed_although_nothing_more_is_written() {
+        let peer = Rc::new(Peer::default());
+        let stream = HoldsBack {
+            peer: Rc::clone(&peer),
+            held: Vec::new(),
+        };
+        let mut server = Server::new(
+            Box::new(stream),
+            Place::apart(),
+            BytesMut::new(),
+            1,
+            CancelKey::default(),
+            BTreeMap::new(),
+            ServerStatements::new("tag".to_owned()),
+        );
+        let mut poll = |server: &mut Server| {
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            pin!(server.io(true)).poll(&mut cx).map(Result::unwrap)
+        };
+        server.write.extend_from_slice(b"the last of it");
+        peer.way_is_full.set(true);
+        assert_eq!(poll(&mut server), Poll::Ready(Io::Written));
+        assert_eq!(poll(&mut server), Poll::Pending);
+        assert!(!server.is_quiet(), "it is not to go back to the pool like this");
+        peer.way_is_full.set(false);
+        assert_eq!(poll(&mut server), Poll::Pending, "it waits for the answer");
+        assert_eq!(*peer.arrived.borrow(), b"the last of it");
+        assert!(server.is_quiet());
     }
 }
