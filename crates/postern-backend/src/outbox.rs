@@ -1,9 +1,8 @@
-//! The way out: everything that sessions have ready at one moment is sealed and leaves as one message. Where several
-//! share one, the next waits a moment for more (see [`Pace`]).
+//! The way out: everything that sessions have ready at one moment is sealed and leaves as one message.
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use postern_bus::{Outlet, Pace};
+use postern_bus::Outlet;
 use postern_envelope::{Header, Sealer, batch::Batch};
 use postern_types::SessionId;
 use postern_types::ring::{Dirty, DirtyBody};
@@ -123,25 +122,19 @@ pub(crate) async fn run(
     stop: CancellationToken,
 ) {
     let mut in_flight = FuturesUnordered::new();
-    let mut pace = Pace::default();
     loop {
         let next = tokio::select! {
             biased;
             Some(()) = in_flight.next(), if !in_flight.is_empty() => continue,
-            next = async {
-                pace.ready().await;
-                queue.recv().await
-            }, if in_flight.len() < MAX_IN_FLIGHT => next,
+            next = queue.recv(), if in_flight.len() < MAX_IN_FLIGHT => next,
             () = stop.cancelled() => return,
         };
         let Some(first) = next else { return };
         let mut batch = Batch::new();
         let mut waiting = Vec::new();
-        let mut small = 0usize;
         let mut current = Some(first);
         while let Some(outgoing) = current {
             seal(&mut sealer, &mut batch, &outgoing);
-            small = small.saturating_add(usize::from(Pace::is_small(outgoing.payload.len())));
             waiting.extend(outgoing.pending);
             current = if batch.len() < BATCH_BYTES {
                 queue.try_recv().ok()
@@ -149,7 +142,6 @@ pub(crate) async fn run(
                 None
             };
         }
-        pace.sent(small);
         in_flight.push(publish(Rc::clone(&outlet), batch, waiting));
     }
 }

@@ -252,7 +252,7 @@ mod tests {
             BTreeMap::new(),
             ServerStatements::new("tag".to_owned()),
         );
-        let mut poll = |server: &mut Server| {
+        let poll = |server: &mut Server| {
             let mut cx = Context::from_waker(std::task::Waker::noop());
             pin!(server.io(true)).poll(&mut cx).map(Result::unwrap)
         };

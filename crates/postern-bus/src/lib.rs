@@ -15,7 +15,6 @@ mod delivery;
 mod inlet;
 mod name;
 mod outlet;
-mod pace;
 pub mod permission;
 pub mod provision;
 pub mod relay;
@@ -28,7 +27,6 @@ pub use delivery::Delivery;
 pub use inlet::Inlet;
 pub use name::InvalidName;
 pub use outlet::{Outlet, PublishError, PublishTicket};
-pub use pace::Pace;
 pub use secret::{Secret, SecretError};
 pub use version::{ServerVersion, is_advised_against};
 

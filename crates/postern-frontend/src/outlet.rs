@@ -1,13 +1,12 @@
 //! The way into the ring: seals what the sessions have got ready, writes it down, publishes it.
 //!
-//! Everything that is ready at the same moment shares one message of the bus and one write to the ledger. Where
-//! several share one, the next waits a moment for more (see [`Pace`]).
+//! Everything that is ready at the same moment shares one message of the bus and one write to the ledger.
 
 use crate::backends::HEARTBEAT;
 use crate::frontend::{Frontend, Queue};
 use crate::session::Outgoing;
 use bytes::Bytes;
-use postern_bus::{Outlet, Pace, PublishError, PublishTicket};
+use postern_bus::{Outlet, PublishError, PublishTicket};
 use postern_envelope::{Batch, Header, SealError, Sealer};
 use postern_ledger::{Details, Event, Record};
 use postern_runtime::unix_ms;
@@ -71,17 +70,14 @@ pub async fn run(
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut requests = Vec::new();
-        let mut pace = Pace::default();
         loop {
             tokio::select! {
                 biased;
                 () = async {
                     on_the_way.has_room().await;
-                    pace.ready().await;
                     frontend.queue.filled().await;
                 } => {
                     frontend.queue.take(&mut requests);
-                    pace.sent(requests.iter().filter(|r| Pace::is_small(r.payload.len())).count());
                     press.publish(&mut requests)?;
                 }
                 _ = heartbeat.tick() => press.heartbeat()?,
