@@ -1,22 +1,36 @@
 //! What the contract says of the answer to a statement, by the rules about answers.
 
 use postern_inspect::plan::{Made, Output, PlanRefusal, Planned, Planner};
+use postern_sql::Statement;
 use postern_sql::resolve::{Action, Object, Origin, Place, Resolved};
-use postern_types::{ColumnId, ColumnRules, CopyDirection, Refusal, SqlState, StatementShape};
+use postern_types::{ColumnId, ColumnRules, CopyDirection, Refusal, SqlState, StatementRules};
 
-/// Plans the columns of one statement for a user with these roles. `resolved` is `None` where names are not resolved;
+/// What is known of the answer to one statement for a user with these roles. `resolved` is `None` where names are not resolved;
 /// then nothing is known.
 ///
 /// # Errors
 /// The refusal where the rules refuse the statement.
-pub(crate) fn columns(
+pub(crate) fn rules(
     planner: &Planner,
     resolved: Option<&Resolved>,
-    shape: StatementShape,
+    statement: &Statement,
+    roles: &[String],
+) -> Result<StatementRules, Refusal> {
+    Ok(StatementRules {
+        columns: columns(planner, resolved, statement, roles)?,
+        copy: statement.copy.clone(),
+        ..StatementRules::default()
+    })
+}
+
+fn columns(
+    planner: &Planner,
+    resolved: Option<&Resolved>,
+    statement: &Statement,
     roles: &[String],
 ) -> Result<ColumnRules, Refusal> {
-    let copy = shape.copy == Some(CopyDirection::Out);
-    if !planner.goes_by_columns() || !(shape.rows || copy) {
+    let copy = statement.shape.copy == Some(CopyDirection::Out);
+    if !planner.goes_by_columns() || !(statement.shape.rows || copy) {
         return Ok(ColumnRules::Unknown);
     }
     let Some(resolved) = resolved else {

@@ -404,11 +404,7 @@ impl Judge<'_> {
 
     /// Notes what is known of the answers to the statements of a text.
     fn rule(&mut self, judged: &Judged) {
-        let known = |columns: &ColumnRules| StatementRules {
-            columns: columns.clone(),
-            ..StatementRules::default()
-        };
-        let mut rules: Vec<StatementRules> = judged.columns.iter().map(known).collect();
+        let mut rules = judged.rules.clone();
         rules.resize(rules.len().max(1), StatementRules::default());
         if let Some(run) = &judged.run {
             run.tighten(&mut rules);

@@ -9,7 +9,7 @@ use postern_policy::{Demand, Denial, Mode, Rights, Who};
 use postern_sql::resolve::{Names, ResolveError, Resolved, analyse_and_resolve};
 use postern_sql::{Analysis, SqlLimits};
 use postern_types::ring::{Deallocate, Effects};
-use postern_types::{ColumnRules, Refusal, SqlState, StatementShape};
+use postern_types::{Refusal, SqlState, StatementRules, StatementShape};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -44,8 +44,8 @@ pub(crate) struct Judged {
     pub(crate) patterns: Vec<String>,
     /// What runs in place of the text, where a statement of it is a named one.
     pub(crate) run: Option<Run>,
-    /// What is known of the columns of the answers, one for each statement.
-    pub(crate) columns: Vec<ColumnRules>,
+    /// What is known of the answers, one for each statement.
+    pub(crate) rules: Vec<StatementRules>,
 }
 
 impl Judged {
@@ -61,7 +61,7 @@ impl Judged {
             demands: Vec::new(),
             patterns: Vec::new(),
             run: None,
-            columns: Vec::new(),
+            rules: Vec::new(),
         }
     }
 }
@@ -193,16 +193,16 @@ fn judge(asker: &Asker<'_>, text: &str, digest: StatementDigest, limits: &SqlLim
     };
     judged.run = Run::of(named::find(rights, text, limits), &analysis);
     let known = resolved.as_ref().and_then(|resolved| resolved.as_ref().ok());
-    let columns = (analysis.statements.iter().enumerate())
+    let rules = (analysis.statements.iter().enumerate())
         .map(|(at, statement)| {
             let resolved = known.and_then(|all| all.get(at));
-            answers::columns(rights.answers(), resolved, statement.shape, asker.roles)
+            answers::rules(rights.answers(), resolved, statement, asker.roles)
         })
         .collect::<Result<_, _>>();
     let resolved = resolved.filter(|_| rights.catalog().is_some());
     judged.outcome = judge_all(rights, &asker.who, &analysis, resolved, &mut judged);
-    match columns {
-        Ok(columns) => judged.columns = columns,
+    match rules {
+        Ok(rules) => judged.rules = rules,
         Err(refusal) => judged.outcome = judged.outcome.and(Err(refusal)),
     }
     if judged.outcome.is_err() {

@@ -11,6 +11,7 @@
 //! safe_encoding` and `client_encoding = UTF8` reads it. Whoever runs a statement has to hold these fixed.
 
 pub mod canonical;
+mod copy;
 mod deep;
 mod depth;
 mod effects;

@@ -2,9 +2,9 @@
 
 use crate::references::References;
 use crate::tree::Tree;
-use crate::{FunctionUse, SettingChange, StatementKind, TableUse, effects, kind};
-use postern_types::StatementShape;
+use crate::{FunctionUse, SettingChange, StatementKind, TableUse, copy, effects, kind};
 use postern_types::ring::Effects;
+use postern_types::{CopyRules, StatementShape};
 
 /// What a text holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct Statement {
     pub shown: String,
     /// What it may answer with.
     pub shape: StatementShape,
+    /// How its COPY TO STDOUT is written; `None` when it is none, or has options that are not understood.
+    pub copy: Option<CopyRules>,
     /// What it leaves behind.
     pub effects: Effects,
 }
@@ -44,6 +46,7 @@ pub(crate) fn analyse(raw: &Tree) -> Statement {
         kind,
         effects: effects::of(kind, node, &references),
         shape: effects::shape(kind, node),
+        copy: copy::written(kind, node),
         shown: if kind == StatementKind::Show {
             node.text("name").to_owned()
         } else {

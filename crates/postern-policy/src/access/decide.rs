@@ -14,6 +14,12 @@ use std::collections::HashSet;
 /// What no rule about an object says.
 const NO_RULE: &str = "no rule permits it";
 
+/// The column number that stands for `*` and whole rows.
+const EVERY_COLUMN: i16 = 0;
+/// What a column is called of which the catalogue knows nothing yet; no column of PostgreSQL has this name. Where `*`
+/// or a whole row is read, a rule must let it through, or a column that is added tomorrow would come out without one.
+const ADDED_LATER: &str = "";
+
 /// What a decision depends on.
 pub(crate) struct Case<'a> {
     pub(crate) rules: &'a Rules,
@@ -196,14 +202,22 @@ impl Case<'_> {
     ) -> Finding {
         let (schema, name) = (relation.schema.as_str(), relation.name.as_str());
         let object = match column {
-            // System columns, and whole rows, are the table's.
+            Some(EVERY_COLUMN) => Object::Column(schema, name, ADDED_LATER),
+            // System columns are the table's.
             Some(number) if number > 0 => match relation.column_name(number) {
                 Some(column) => Object::Column(schema, name, column),
                 None => return Finding::refused("a column", "it is not in the catalogue"),
             },
             _ => Object::Table(schema, name),
         };
-        let what = format!("{} {object}", verb.name());
+        let what = match column {
+            Some(EVERY_COLUMN) => format!(
+                "{} every column of {}, those added later too",
+                verb.name(),
+                Object::Table(schema, name)
+            ),
+            _ => format!("{} {object}", verb.name()),
+        };
         let catalog = matches!(schema, "pg_catalog" | "information_schema");
         let secret = catalog && SECRET_CATALOG.contains(&name);
         let own = self.rules.ask(&self.who, verb, &object);

@@ -103,6 +103,7 @@ impl Walk<'_> {
     /// All of a row, as one value.
     fn whole_row(&mut self, item: &Item<'_>) -> R<Value> {
         let columns = item.all(self.via);
+        self.note_whole(item);
         let mut reads: Vec<Read> = Vec::new();
         for column in &columns {
             reads.extend_from_slice(column.value.reads.as_slice());
@@ -231,6 +232,7 @@ impl Walk<'_> {
                 } else {
                     let item = self.item_named(&names, level)?;
                     self.charge(item.width().saturating_mul(COLUMN_STEPS))?;
+                    self.note_whole(item);
                     item.all(self.via)
                 }
             }
@@ -257,6 +259,7 @@ impl Walk<'_> {
         for item in level.items.iter().filter(|item| item.columns_visible) {
             any = true;
             self.charge(item.width().saturating_mul(COLUMN_STEPS))?;
+            self.note_whole(item);
             all.extend(item.all(self.via));
         }
         if !any {
@@ -274,6 +277,7 @@ impl Walk<'_> {
             && let Found::Row(item) = self.reference(argument, level)?
         {
             self.charge(item.width().saturating_mul(COLUMN_STEPS))?;
+            self.note_whole(item);
             return Ok(item.all(self.via));
         }
         let mut reads = Vec::new();

@@ -39,7 +39,8 @@ pub enum Action {
 pub enum Object {
     /// A table, view or sequence.
     Relation(RelationId),
-    /// A column by `attnum`; negative for system columns.
+    /// A column by `attnum`; negative for system columns, 0 for `*` and whole rows: every column, whichever those
+    /// are when the statement runs. Those that the catalogue knows are listed one by one as well.
     Column(RelationId, i16),
     /// A function, procedure or aggregate.
     Function(FunctionId),

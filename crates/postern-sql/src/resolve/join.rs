@@ -110,12 +110,15 @@ impl<'a> Walk<'a> {
         }
         let hidden: HashSet<&str> = using.iter().map(|name| &**name).collect();
         let mut all = merged.clone();
+        let mut whole = Vec::new();
         for item in both.iter().filter(|item| item.columns_visible) {
             self.charge(item.width().saturating_mul(2))?;
+            whole.extend(item.whole());
             let columns = item.all(self.via).into_iter();
             all.extend(columns.filter(|column| !hidden.contains(&*column.name)));
         }
         let mut item = Item::list(None, all);
+        item.joined = whole;
         if has_alias {
             super::from::rename(&mut item, alias)?;
             both.clear();
@@ -143,6 +146,7 @@ impl<'a> Walk<'a> {
             let mut all = Vec::new();
             for item in items.iter().filter(|item| item.columns_visible) {
                 self.charge(item.width())?;
+                self.note_whole(item);
                 all.extend(item.all(self.via).into_iter().map(|column| column.name));
             }
             Ok(all)

@@ -42,6 +42,8 @@ pub(crate) struct Item<'p> {
     pub(crate) name: Option<Arc<str>>,
     /// The relation whose rows these are, whatever they are called here.
     pub(crate) rows_of: Option<&'p Relation>,
+    /// For a join that is an entry of its own, the relations whose rows are in it.
+    pub(crate) joined: Vec<u32>,
     /// The relation, if it can be named with its schema.
     pub(crate) relation: Option<&'p Relation>,
     pub(crate) columns: Columns<'p>,
@@ -60,6 +62,7 @@ impl<'p> Item<'p> {
         Item {
             name: name.map(Into::into),
             rows_of: None,
+            joined: Vec::new(),
             relation: None,
             columns,
             columns_visible: true,
@@ -71,6 +74,12 @@ impl<'p> Item<'p> {
 
     pub(crate) fn list(name: Option<&str>, columns: Vec<Named>) -> Item<'p> {
         Item::new(name, Columns::List(Arc::new(columns)))
+    }
+
+    /// The relations of which it has every column, whichever those are when the statement runs.
+    pub(crate) fn whole(&self) -> impl Iterator<Item = u32> {
+        let own = self.rows_of.map(|relation| relation.oid);
+        own.into_iter().chain(self.joined.iter().copied())
     }
 
     /// How many columns it has.

@@ -173,6 +173,7 @@ impl<'a> Walk<'a> {
         }
         let mut named = Vec::new();
         if columns.is_empty() {
+            self.note_whole(&item);
             named = item.all(0);
         }
         for name in columns {

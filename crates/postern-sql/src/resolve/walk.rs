@@ -1,9 +1,13 @@
 //! The state of resolving one statement: what was found so far, and what it has cost.
 
+use super::scope::Item;
 use super::value::{Places, Read, Value};
 use super::{Access, Action, ActionUse, Bound, Names, Object, ResolveError, Written};
 use postern_catalog::{Relation, RelationId};
 use std::collections::{HashMap, HashSet};
+
+/// The `attnum` that stands for all columns, in PostgreSQL as well.
+pub(crate) const WHOLE_ROW: i16 = 0;
 
 pub(crate) type R<T> = Result<T, ResolveError>;
 
@@ -122,6 +126,13 @@ impl<'a> Walk<'a> {
     /// Notes an action on a relation.
     pub(crate) fn act_on(&mut self, action: Action, relation: &Relation) {
         self.act(action, Object::Relation(RelationId(relation.oid)));
+    }
+
+    /// Notes that every column of an entry of FROM is meant, whichever those are when the statement runs.
+    pub(crate) fn note_whole(&mut self, item: &Item<'_>) {
+        for relation in item.whole() {
+            self.act(Action::Select, Object::Column(RelationId(relation), WHOLE_ROW));
+        }
     }
 
     /// Notes where a value goes.

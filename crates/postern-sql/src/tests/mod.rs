@@ -1,6 +1,7 @@
 //! What is found in a text, judged by the rules the policy builds on.
 
 mod bounds;
+mod copy;
 mod cost;
 mod depth;
 mod effects;

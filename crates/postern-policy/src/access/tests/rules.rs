@@ -359,3 +359,65 @@ fn a_condition_takes_a_column_out_of_what_its_table_grants() {
         &[("select * from pay", "no rule permits it")],
     );
 }
+
+#[test]
+fn every_column_there_is_today_is_not_every_column_there_will_be() {
+    let one_by_one = r#"
+permit (principal in Role::"analyst", action == Action::"select", resource == Column::"shop.countries.code");
+permit (principal in Role::"analyst", action == Action::"select", resource == Column::"shop.countries.name");
+permit (principal in Role::"analyst", action == Action::"copy", resource);
+"#;
+    let columns = policy(YAML, one_by_one);
+    allowed(
+        &columns,
+        &["analyst"],
+        &[
+            "select code, name from countries",
+            "select count(*), code from countries group by code",
+            "select x.* from (select code, name from countries) x",
+            "select x from (select code from countries) x",
+            "with c as (select code, name from countries) select * from c",
+            "select (row(code, name)) from countries",
+            "select a.code from countries a join countries b using (code)",
+            "copy countries (code, name) to stdout",
+        ],
+    );
+    let whole = [
+        "select * from countries",
+        "table countries",
+        "select c.* from countries c",
+        "select c from countries c",
+        "select (c).* from countries c",
+        "select c::text from countries as c (x, y)",
+        "select 1 from countries c where c is null",
+        "select j.* from (countries a cross join countries b) j",
+        "select j from (countries a join countries b using (code)) j",
+        "select * from countries a join countries b using (code)",
+        "select code from (select * from countries) x",
+        "select code from countries a natural join countries b",
+        "select code from countries where exists (select * from countries)",
+        "select code from countries union select x.name from (table countries) x",
+        "copy countries to stdout",
+        "copy (select * from countries) to stdout",
+    ];
+    refused(&columns, &["analyst"], &whole.map(|text| (text, "no rule")));
+
+    let table = |resource: &str| {
+        let rule = format!(
+            r#"permit (principal in Role::"analyst", action in [Action::"select", Action::"copy"], {resource});"#
+        );
+        policy(YAML, &rule)
+    };
+    for resource in [
+        r#"resource in Table::"shop.countries""#,
+        r#"resource == Table::"shop.countries""#,
+        r#"resource in Schema::"shop""#,
+    ] {
+        // COPY of a query is about the database.
+        let whole: Vec<&str> = whole
+            .into_iter()
+            .filter(|text| !text.starts_with("copy ("))
+            .collect();
+        allowed(&table(resource), &["analyst"], &whole);
+    }
+}
