@@ -129,5 +129,6 @@ fn contract(kind: u8) -> Contract {
         roles: vec!["app".to_owned()],
         over: OverCap::Truncate,
         statements: vec![statement.clone(), statement],
+        rules: 0,
     }
 }

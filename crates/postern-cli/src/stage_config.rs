@@ -223,7 +223,7 @@ fn ledger(stage: Stage) -> String {
 /// The policy a new ring starts with.
 pub(crate) const FIRST_POLICY: &str =
     "# What may run, role by role. `postern user add NAME --roles app` gives a user a role.
-# What this file does not allow is refused. The Query Validator reads it when it starts.
+# What this file does not allow is refused. A changed file is taken within two seconds; one with a mistake is not.
 version: 1
 
 roles:

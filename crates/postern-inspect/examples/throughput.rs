@@ -119,6 +119,7 @@ fn contract(copy: bool) -> Contract {
             columns: ColumnRules::Plain,
             ..StatementRules::default()
         }],
+        rules: 0,
     }
 }
 

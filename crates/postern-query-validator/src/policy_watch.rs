@@ -10,13 +10,23 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+/// The rules about answers.
+const RULES: &str = "responses.yaml";
+const RULES_GONE: &str = "it has gone; to do without rules about answers, write one with `version: 1` alone";
+
 /// A policy directory that is watched.
 #[derive(Debug)]
 pub(crate) struct PolicyWatch {
     files: PolicyFiles,
     seen: Option<Stamp>,
+    /// Seen at the last look for the first time.
+    waiting: Option<Stamp>,
+    /// What is there is to be looked at again, changed or not.
+    asked: bool,
     /// The version that was looked at last, taken or not.
     last: Option<StatementDigest>,
+    /// The policy in force has rules about answers.
+    had_rules: bool,
 }
 
 /// A version that is not taken.
@@ -47,18 +57,27 @@ impl PolicyWatch {
         PolicyWatch {
             files: PolicyFiles::new(directory, is_policy_file),
             seen: None,
+            waiting: None,
+            asked: false,
             last: None,
+            had_rules: false,
         }
     }
 
-    /// The policy, when something in the directory has changed since the last call. Each version is judged
-    /// once, whether it is taken or not.
+    /// The policy, when something in the directory has changed. Each version is judged once, whether it is taken or
+    /// not, and not before the call after the one that first saw it: nobody is writing it any more by then, and the
+    /// Response Validator has the rules about answers that exchanges will be planned for.
     ///
     /// # Errors
     /// When the version that is there now can't be taken.
     pub(crate) fn changed(&mut self) -> Result<Option<Policy>, NotTaken> {
         let stamp = self.files.stamp().map_err(unread)?;
-        if self.seen.as_ref() == Some(&stamp) {
+        if self.seen.as_ref() == Some(&stamp) && !self.asked {
+            self.waiting = None;
+            return Ok(None);
+        }
+        if self.seen.is_some() && self.waiting.as_ref() != Some(&stamp) {
+            self.waiting = Some(stamp);
             return Ok(None);
         }
         let files = self.files.read().map_err(unread)?;
@@ -67,21 +86,31 @@ impl PolicyWatch {
             return Ok(None);
         }
         self.seen = Some(stamp);
+        self.waiting = None;
+        self.asked = false;
         let digest = digest(&files);
         if self.last == Some(digest) {
             return Ok(None);
         }
         self.last = Some(digest);
-        Policy::load(&files).map(Some).map_err(|mistakes| NotTaken {
+        let not_taken = |mistakes| NotTaken {
             digest: Some(digest),
             mistakes,
             io: None,
-        })
+        };
+        // The Response Validator keeps the rules of a file that is lost; both must go by the same ones.
+        let has_rules = files.iter().any(|(name, _)| name == RULES);
+        if self.had_rules && !has_rules {
+            return Err(not_taken(vec![PolicyError::of(RULES, RULES_GONE)]));
+        }
+        let policy = Policy::load(&files).map_err(not_taken)?;
+        self.had_rules = has_rules;
+        Ok(Some(policy))
     }
 
-    /// Looks at the files at the next call, whatever their dates say.
-    pub(crate) fn forget(&mut self) {
-        self.seen = None;
+    /// Judges what is there again, whatever the dates of the files say.
+    pub(crate) fn ask_again(&mut self) {
+        self.asked = true;
         self.last = None;
     }
 }
@@ -103,6 +132,15 @@ mod tests {
     use super::*;
     use std::fs;
 
+    /// What is there, when it has stayed the same for a look.
+    fn settled(watch: &mut PolicyWatch) -> Result<Option<Policy>, NotTaken> {
+        assert!(
+            watch.changed().unwrap().is_none(),
+            "somebody may still be writing"
+        );
+        watch.changed()
+    }
+
     const POLICY: &str = "version: 1\nroles: {app: {mode: open, database_role: app}}\n";
 
     #[test]
@@ -118,7 +156,7 @@ mod tests {
             "version: 1\nroles: {app: {mode: opne, database_role: app}}\n",
         )
         .unwrap();
-        let error = watch.changed().unwrap_err();
+        let error = settled(&mut watch).unwrap_err();
         assert!(error.to_string().contains("policy.yaml:2:"), "{error}");
         assert!(error.digest.is_some());
         assert!(
@@ -126,7 +164,7 @@ mod tests {
             "one complaint for each version"
         );
         fs::write(&path, POLICY.replace("open, ", "open,  ")).unwrap();
-        let second = watch.changed().unwrap().unwrap();
+        let second = settled(&mut watch).unwrap().unwrap();
         assert_ne!(first.hash(), second.hash());
         // A new named statement is a new version, too.
         fs::create_dir(directory.path().join("queries")).unwrap();
@@ -135,12 +173,21 @@ mod tests {
             "-- name: a\n-- roles: app\nselect 1;\n",
         )
         .unwrap();
-        assert_ne!(watch.changed().unwrap().unwrap().hash(), second.hash());
+        assert_ne!(settled(&mut watch).unwrap().unwrap().hash(), second.hash());
+        // Rules about answers are not lost by losing their file.
+        let rules = directory.path().join(RULES);
+        fs::write(&rules, "version: 1\n").unwrap();
+        assert!(settled(&mut watch).unwrap().is_some());
+        fs::remove_file(&rules).unwrap();
+        assert!(settled(&mut watch).unwrap_err().to_string().contains("has gone"));
+        assert!(watch.changed().unwrap().is_none());
+        fs::write(&rules, "version: 1\n# again\n").unwrap();
+        assert!(settled(&mut watch).unwrap().is_some());
         // What does not belong to the policy does not count.
         fs::write(directory.path().join("notes.txt"), "x").unwrap();
         assert!(watch.changed().unwrap().is_none());
-        watch.forget();
-        assert!(watch.changed().unwrap().is_some());
+        watch.ask_again();
+        assert!(settled(&mut watch).unwrap().is_some());
     }
 
     #[test]

@@ -523,5 +523,6 @@ fn contract(ticket: &Ticket, rights: &Rights<'_>, decision: &Decision) -> Contra
         roles: ticket.roles.clone(),
         over: rights.answers().rules().over,
         statements: decision.rules.clone(),
+        rules: rights.answers().rules().version,
     }
 }

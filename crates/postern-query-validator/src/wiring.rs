@@ -11,14 +11,11 @@ use postern_bus::relay::{self, Output, Step};
 use postern_bus::{Inlet, Outlet, Secret};
 use postern_ledger::{Details, Event, Ledger, Level, Outcome, Record, StatementDigest};
 use postern_policy::Policy;
-use postern_runtime::{StageContext, unix_ms};
+use postern_runtime::{Reload, StageContext, unix_ms};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// How often the users file and the policy are looked at, in milliseconds.
 const LOOK_MS: u64 = 1000;
@@ -37,7 +34,6 @@ pub async fn run(config: QueryValidatorConfig, context: StageContext) -> anyhow:
         .with_context(|| config.policy_directory.display().to_string())?
         .context("the policy changes while it is read")?;
     note_policy(&policy, &mut ledger, now_ms);
-    let mut hang_up = signal(SignalKind::hangup())?;
     let mut users_file = UsersFile::new(config.users_file.clone());
     let users = users_file.changed()?.unwrap_or_default();
     let keyring = config.keys.keyring(context.stage, context.instance)?;
@@ -62,22 +58,14 @@ pub async fn run(config: QueryValidatorConfig, context: StageContext) -> anyhow:
         users_file,
         policy_watch,
         looked_ms: now_ms,
-        reload: Arc::new(AtomicBool::new(false)),
+        reload: Reload::on_hang_up()?,
         ledger,
         subject: config.outlet.stream.clone(),
     };
     let inlet = Inlet::connect(&config.inlet).await?;
     let outlet = Outlet::connect(&config.outlet).await?;
     context.ready.announce()?;
-    let reload = Arc::clone(&stage.reload);
-    let signals = tokio::spawn(async move {
-        while hang_up.recv().await.is_some() {
-            reload.store(true, Ordering::Relaxed);
-        }
-    });
-    let ended = relay::run(inlet, outlet, &mut stage, context.shutdown.cancelled()).await;
-    signals.abort();
-    ended?;
+    relay::run(inlet, outlet, &mut stage, context.shutdown.cancelled()).await?;
     stage.ledger.close(unix_ms())?;
     Ok(())
 }
@@ -106,7 +94,7 @@ struct Running {
     policy_watch: PolicyWatch,
     looked_ms: u64,
     /// SIGHUP has come: look at the files now.
-    reload: Arc<AtomicBool>,
+    reload: Reload,
     ledger: Ledger,
     /// Stream of the outlet; the Backend's slot makes it a subject.
     subject: String,
@@ -115,13 +103,13 @@ struct Running {
 impl Running {
     /// Takes changed files. Heartbeats come by twice a second, so an idle ring looks too.
     fn look_at_files(&mut self, now_ms: u64) {
-        let asked = self.reload.swap(false, Ordering::Relaxed);
+        let asked = self.reload.take();
         if !asked && now_ms.abs_diff(self.looked_ms) < LOOK_MS {
             return;
         }
         self.looked_ms = now_ms;
         if asked {
-            self.policy_watch.forget();
+            self.policy_watch.ask_again();
         }
         self.look_at_policy(now_ms);
         self.look_at_users();

@@ -7,6 +7,16 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+/// The rules, in the policy directory.
+pub(crate) const RULES: &str = "responses.yaml";
+/// The columns that they mean, beside them.
+const ORIGINS: &str = "origins.json";
+
+/// Whether this stage reads a file of the policy directory.
+pub(crate) fn is_rules_file(name: &str) -> bool {
+    name == RULES || name == ORIGINS
+}
+
 /// Where they are. Without rules, only the contracts of the Query Validator hold.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -57,6 +67,9 @@ pub enum AnswersError {
     /// The secret can't be read.
     #[error(transparent)]
     Secret(#[from] postern_bus::SecretError),
+    /// There were rules, and now there is no file.
+    #[error("{RULES} has gone; to do without rules, write one without any")]
+    Gone,
     /// Rules and columns do not fit together.
     #[error(transparent)]
     Inspector(#[from] InspectorError),
@@ -78,7 +91,7 @@ impl Answers {
         let Some(directory) = &self.policy_directory else {
             return Ok(Inspector::default());
         };
-        let file = directory.join("responses.yaml");
+        let file = directory.join(RULES);
         let Some(text) = read(&file)? else {
             return Ok(Inspector::default());
         };
@@ -88,7 +101,7 @@ impl Answers {
                 file: file.display().to_string(),
                 error,
             })?;
-        let file = directory.join("origins.json");
+        let file = directory.join(ORIGINS);
         let origins = match read(&file)? {
             None => Origins::default(),
             Some(json) => Origins::from_json(&json).map_err(|error| AnswersError::Origins {

@@ -21,6 +21,7 @@ mod note;
 mod relay;
 mod run;
 mod validator;
+mod watch;
 
 pub use answers::{Answers, AnswersError};
 pub use config::{Config, Limits};
@@ -28,6 +29,7 @@ pub use note::Note;
 pub use relay::Relay;
 pub use run::run;
 pub use validator::{Judged, Refused, Stepped, Validator};
+pub use watch::Watch;
 
 #[cfg(test)]
 mod tests;

@@ -1,14 +1,20 @@
 //! Whole messages of the bus: batches in, batches out, records in between.
 
 use crate::validator::{Refused, Validator};
+use crate::watch::Watch;
 use bytes::Bytes;
 use postern_bus::DRAIN_BYTES;
 use postern_bus::relay::{Output, Step};
 use postern_envelope::{Batch, SealError, batch};
 use postern_ledger::{Details, Event, Ledger, Level, Outcome, Record};
+use postern_runtime::Reload;
 use postern_types::Slot;
 use std::collections::BTreeMap;
 use std::io;
+
+/// How often the rules are looked at, in milliseconds. The Query Validator takes its time, so that changed rules are here
+/// before the first exchange that was planned for them.
+const LOOK_MS: u64 = 250;
 
 /// The Response Validator between its two hops.
 #[derive(Debug)]
@@ -20,6 +26,8 @@ pub struct Relay {
     clock: fn() -> u64,
     /// The key may not be used any more.
     exhausted: bool,
+    rules: Option<(Watch, Reload)>,
+    looked_ms: u64,
 }
 
 impl Relay {
@@ -31,6 +39,44 @@ impl Relay {
             stream,
             clock,
             exhausted: false,
+            rules: None,
+            looked_ms: 0,
+        }
+    }
+
+    /// Takes changed rules as they come, and at once when asked.
+    #[must_use]
+    pub fn watching(mut self, watch: Watch, reload: Reload) -> Relay {
+        self.rules = Some((watch, reload));
+        self
+    }
+
+    /// Takes changed rules; wrong ones change nothing, and are told of. Heartbeats come by twice a second, so an idle
+    /// ring looks too.
+    fn look_at_rules(&mut self, now_ms: u64) {
+        let Some((watch, reload)) = &mut self.rules else {
+            return;
+        };
+        let asked = reload.take();
+        if !asked && now_ms.abs_diff(self.looked_ms) < LOOK_MS {
+            return;
+        }
+        self.looked_ms = now_ms;
+        match watch.look(asked) {
+            None => {}
+            Some(Ok(inspector)) => {
+                tracing::info!("rules about answers read again");
+                self.ledger.append(&Record::new(now_ms, Event::PolicyLoaded));
+                self.validator.set_inspector(inspector, now_ms);
+            }
+            Some(Err(error)) => {
+                tracing::error!("rules about answers not taken; those from before still hold: {error}");
+                self.ledger.append(&Record {
+                    level: Level::Alert,
+                    result: Outcome::Refused,
+                    ..Record::new(now_ms, Event::PolicyRefused)
+                });
+            }
         }
     }
 
@@ -76,6 +122,7 @@ impl Relay {
 impl Step for Relay {
     fn step(&mut self, inputs: Vec<Bytes>) -> Vec<Output> {
         let now_ms = (self.clock)();
+        self.look_at_rules(now_ms);
         let mut work = Work::default();
         for input in inputs {
             self.take(now_ms, input, &mut work);

@@ -1,10 +1,10 @@
 //! The life of the process.
 
-use crate::{Config, Relay, Validator};
+use crate::{Config, Relay, Validator, Watch};
 use anyhow::Context;
 use postern_bus::{Inlet, Outlet, relay};
 use postern_ledger::Ledger;
-use postern_runtime::{StageContext, StageResult, unix_ms};
+use postern_runtime::{Reload, StageContext, StageResult, unix_ms};
 
 /// Runs the Response Validator until it is asked to stop.
 ///
@@ -12,7 +12,8 @@ use postern_runtime::{StageContext, StageResult, unix_ms};
 /// When configuration, keys, ledger or bus can't be used, and when a record can't be written.
 pub async fn run(config: Config, context: StageContext) -> StageResult {
     let keys = config.keys.keyring(context.stage, context.instance)?;
-    let validator = Validator::new(&keys, config.limits, config.answers.inspector()?)?;
+    let (watch, inspector) = Watch::begin(config.answers)?;
+    let validator = Validator::new(&keys, config.limits, inspector)?;
     let ledger = Ledger::open(
         &config.ledger.directory,
         context.stage,
@@ -29,7 +30,8 @@ pub async fn run(config: Config, context: StageContext) -> StageResult {
         .ready
         .announce()
         .context("the ready file can't be written")?;
-    let mut step = Relay::new(validator, ledger, config.outlet.stream, unix_ms);
+    let mut step =
+        Relay::new(validator, ledger, config.outlet.stream, unix_ms).watching(watch, Reload::on_hang_up()?);
     relay::run(inlet, outlet, &mut step, context.shutdown.cancelled()).await?;
     step.close().context("the end can't be recorded")
 }

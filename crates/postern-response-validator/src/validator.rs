@@ -15,6 +15,9 @@ use postern_wire::put_refusal;
 
 /// Longest message of a refusal that a Backend may have passed on, in bytes.
 const REFUSAL_BYTES: usize = 512;
+/// How long rules that were replaced hold for exchanges that were planned for them, in milliseconds. The Query Validator
+/// takes changed rules within two seconds; the rest is for answers under way.
+pub(crate) const GRACE_MS: u64 = 60_000;
 
 /// Opens, checks and seals.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub struct Validator {
     sealer: Sealer,
     limits: Limits,
     inspector: Inspector,
+    /// The rules from before, and until when they hold for exchanges that were planned for them, in milliseconds.
+    before: Option<(Inspector, u64)>,
 }
 
 /// An envelope that goes no further.
@@ -115,7 +120,31 @@ impl Validator {
             sealer: keys.sealer(Link::ResponseValidatorToFrontend)?,
             limits,
             inspector,
+            before: None,
         })
+    }
+
+    /// Puts other rules in force. For [`GRACE_MS`] those from before hold for the exchanges that were planned for them;
+    /// the Query Validator's word decides which, so one that lies gains no more than this time.
+    pub fn set_inspector(&mut self, inspector: Inspector, now_ms: u64) {
+        let before = std::mem::replace(&mut self.inspector, inspector);
+        if before.rules().version != self.inspector.rules().version {
+            self.before = Some((before, now_ms.saturating_add(GRACE_MS)));
+        }
+    }
+
+    /// The rules for an exchange that was planned for this version of them.
+    pub(crate) fn inspector_for(&self, version: u64, now_ms: u64) -> &Inspector {
+        match &self.before {
+            Some((before, until))
+                if before.rules().version == version
+                    && self.inspector.rules().version != version
+                    && now_ms < *until =>
+            {
+                before
+            }
+            _ => &self.inspector,
+        }
     }
 
     /// One envelope of a Backend in, one envelope for a Frontend out.
@@ -203,10 +232,11 @@ impl Validator {
             Ok(contract) => contract,
             Err(reason) => return part.stop(SqlState::INTERNAL_ERROR, reason, None),
         };
+        let inspector = self.inspector_for(contract.rules, part.now_ms);
         let checked = if part.unsolicited {
-            part.unsolicited(&self.inspector, &contract)
+            part.unsolicited(inspector, &contract)
         } else if part.goes_by(&contract) {
-            part.solicited(&self.inspector, &contract)
+            part.solicited(inspector, &contract)
         } else {
             return part.stop(SqlState::INTERNAL_ERROR, "answer-other-steps", Some(&contract));
         };

@@ -18,6 +18,7 @@ mod keys;
 mod ledger;
 mod main_loop;
 mod policy_files;
+mod reload;
 pub mod sandbox;
 mod telemetry;
 
@@ -29,5 +30,6 @@ pub use ledger::LedgerConfig;
 pub use main_loop::{StageResult, stage_main};
 pub use policy_files::{PolicyFiles, Stamp};
 pub use postern_bus::{Secret, SecretError};
+pub use reload::Reload;
 pub use telemetry::{InvalidLogFilter, LOG_VARIABLE, start_log};
 pub use tokio_util::sync::CancellationToken;

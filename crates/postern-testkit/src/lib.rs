@@ -20,3 +20,4 @@ pub use postern_cli::part::Part;
 pub use postern_cli::ring_config::Storage;
 pub use postern_types::Stage;
 pub use ring::Ring;
+pub use rustix::process::Signal;

@@ -30,6 +30,9 @@ pub struct Contract {
     /// What may be in the answers: one for each statement of a simple Query, or one for each Execute of the
     /// exchange, in order. Where the list is too short, [`StatementRules::default`] holds.
     pub statements: Vec<StatementRules>,
+    /// The version of the rules about answers that the exchange was planned for; 0 is none. While rules change, both
+    /// versions are in force for a while, each for its own exchanges.
+    pub rules: u64,
 }
 
 /// What becomes of rows over a cap.

@@ -49,6 +49,8 @@ pub struct Rules {
     pub honey: Vec<Honey>,
     /// What becomes of columns of which the database does not say where they come from.
     pub without_origin: WithoutOrigin,
+    /// Which text they were read from: the first eight bytes of its SHA-256. 0 is no text.
+    pub version: u64,
 }
 
 impl Default for Rules {
@@ -64,6 +66,7 @@ impl Default for Rules {
             custom: Vec::new(),
             honey: Vec::new(),
             without_origin: WithoutOrigin::default(),
+            version: 0,
         }
     }
 }

@@ -10,6 +10,7 @@ use super::{
 use crate::find::custom_expression;
 use postern_types::ErrorDetail;
 use serde_saphyr::Spanned;
+use sha2::{Digest as _, Sha256};
 
 /// Longest name that PostgreSQL keeps, in bytes.
 const NAME_BYTES: usize = 63;
@@ -17,6 +18,12 @@ const NAME_BYTES: usize = 63;
 const HONEY_BYTES: usize = 6;
 /// Most entries of one list of the file; more of them can't be searched for at once.
 const ENTRIES: usize = 1000;
+
+fn version(text: &str) -> u64 {
+    let digest = Sha256::digest(text.as_bytes());
+    let first = digest.first_chunk().copied().unwrap_or_default();
+    u64::from_be_bytes(first)
+}
 
 impl Rules {
     /// Reads `responses.yaml`.
@@ -46,6 +53,7 @@ impl Rules {
                 Some(document::WithoutOriginWord::Refuse) => WithoutOrigin::Refuse,
                 Some(document::WithoutOriginWord::Contract) | None => WithoutOrigin::Contract,
             },
+            version: version(yaml),
         })
     }
 }

@@ -69,7 +69,17 @@ without_origin: refuse
 #[test]
 fn the_least_file_has_no_rules() {
     let rules = Rules::from_yaml("version: 1\n").unwrap();
-    assert_eq!(rules, Rules::default());
+    assert_ne!(
+        rules.version,
+        Rules::from_yaml("version: 1\n#\n").unwrap().version
+    );
+    assert_eq!(
+        Rules {
+            version: 0,
+            ..rules.clone()
+        },
+        Rules::default()
+    );
     assert!(!rules.go_by_columns());
 }
 

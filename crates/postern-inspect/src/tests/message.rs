@@ -163,5 +163,6 @@ pub(super) fn contract(steps: Vec<Expect>) -> Contract {
         roles: Vec::new(),
         over: OverCap::Refuse,
         statements: Vec::new(),
+        rules: 0,
     }
 }

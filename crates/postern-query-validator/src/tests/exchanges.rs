@@ -51,6 +51,7 @@ fn an_allowed_query_runs_under_a_contract() {
             roles: contract.roles.clone(),
             over: Default::default(),
             statements: Vec::new(),
+            rules: 0,
         }
     );
     let record = kit.records.last().unwrap();

@@ -114,6 +114,7 @@ fn contract(shape: StatementShape) -> Contract {
         roles: Vec::new(),
         over: OverCap::Refuse,
         statements: Vec::new(),
+        rules: 0,
     }
 }
 

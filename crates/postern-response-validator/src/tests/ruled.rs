@@ -300,3 +300,31 @@ fn detectors_and_honey_tokens_raise_alerts_that_say_nothing_of_the_value() {
     assert!(judged.payload.contains("ann@example.com"));
     assert_eq!(judged.alerts, [(Level::Alert, "detector-email")]);
 }
+
+#[test]
+fn rules_that_were_replaced_hold_for_a_while_for_what_was_planned_for_them() {
+    let none = || Inspector::new(Rules::from_yaml("version: 1\n").unwrap(), &origins(), None).unwrap();
+    let (old, new) = (strict().rules().version, none().rules().version);
+    assert_ne!(old, new);
+    let mut ring = ring_by(Limits::default(), strict());
+    let goes_by = |ring: &mut Ring, version, now| ring.validator.inspector_for(version, now).rules().version;
+    for version in [0, old, new, 7] {
+        assert_eq!(goes_by(&mut ring, version, NOW), old);
+    }
+    ring.validator.set_inspector(none(), NOW);
+    let end = NOW + crate::validator::GRACE_MS;
+    // Only who names them exactly gets the rules from before, and not for ever.
+    for (version, now, holds) in [
+        (old, NOW, old),
+        (old, end - 1, old),
+        (old, end, new),
+        (new, NOW, new),
+        (0, NOW, new),
+        (7, NOW, new),
+    ] {
+        assert_eq!(goes_by(&mut ring, version, now), holds, "{version} at {now}");
+    }
+    // The same rules once more are no change that could be gone back on.
+    ring.validator.set_inspector(none(), end);
+    assert_eq!(goes_by(&mut ring, old, end), new);
+}
