@@ -14,7 +14,7 @@ fn listed(mode: &str) -> Policy {
     .unwrap()
 }
 
-const CATALOG: &str = r#"{"version":1,"server_version":150004,"database":"shop","schemas":["pg_catalog","shop"],
+pub(super) const CATALOG: &str = r#"{"version":1,"server_version":150004,"database":"shop","schemas":["pg_catalog","shop"],
 "relations":[{"oid":1000,"schema":"shop","name":"orders","kind":"table","row_type":1001,
 "columns":[{"number":1,"name":"id","type":20},{"number":2,"name":"tenant_id","type":25}]}],
 "functions":[{"oid":67,"schema":"pg_catalog","name":"texteq","language":"internal","arguments":[25,25],"result":16},
