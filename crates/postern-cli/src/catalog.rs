@@ -2,6 +2,7 @@
 //!
 //! It runs the Backend, which alone can sign in to the database, and reads what that prints.
 
+use crate::console::say;
 use crate::directory::RingDirectory;
 use crate::secret_file;
 use anyhow::{Context as _, bail};
@@ -48,10 +49,10 @@ pub fn run(args: &CatalogArgs) -> anyhow::Result<ExitCode> {
     let origins = ring.origins_file();
     secret_file::write(&origins, &postern_policy::origins(&catalog).to_json())
         .with_context(|| format!("can't write {}", origins.display()))?;
-    println!("Wrote {}: {}.", file.display(), found(&catalog));
+    say!("Wrote {}: {}.", file.display(), found(&catalog));
     match before {
-        None => println!("There was none before."),
-        Some(before) => println!("{}", told(&catalog.changes_since(&before))),
+        None => say!("There was none before."),
+        Some(before) => say!("{}", told(&catalog.changes_since(&before))),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! The command line of `postern`.
 
+use crate::console::say;
 use crate::database_url::DatabaseUrl;
 use crate::directory::RingDirectory;
 use crate::init::{DEFAULT_LISTEN, DEFAULT_NATS_PORT, InitOptions, Sandbox, init};
@@ -235,9 +236,9 @@ fn run_init(args: Init) -> anyhow::Result<ExitCode> {
     let ring = init(&options)?;
     let shown = args.directory.display();
     if args.json {
-        println!("{}", json!({ "directory": ring.path(), "listen": args.listen }));
+        say!("{}", json!({ "directory": ring.path(), "listen": args.listen }));
     } else {
-        println!(
+        say!(
             "Made a ring in {shown}. Next:
   edit {shown}/policy/policy.yaml               what may run
   postern user add NAME --roles app --dir {shown}
@@ -282,9 +283,9 @@ fn run_status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     const NOT_UP: u8 = 3;
     let status = Status::read(&RingDirectory::new(&args.directory))?;
     if args.json {
-        println!("{}", json!({ "up": status.is_some(), "status": status }));
+        say!("{}", json!({ "up": status.is_some(), "status": status }));
     } else if let Some(status) = &status {
-        println!(
+        say!(
             "{} on {}, run by process {}",
             if status.ready { "ready" } else { "starting" },
             status.listen,
@@ -292,10 +293,10 @@ fn run_status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
         );
         for (name, part) in &status.parts {
             let pid = part.pid.map_or_else(|| "down".to_owned(), |pid| pid.to_string());
-            println!("  {name:<20} {pid:>8}   restarts: {}", part.restarts);
+            say!("  {name:<20} {pid:>8}   restarts: {}", part.restarts);
         }
     } else {
-        println!("not up");
+        say!("not up");
     }
     Ok(if status.is_some() {
         ExitCode::SUCCESS
@@ -324,7 +325,7 @@ fn run_user_add(args: UserAdd) -> anyhow::Result<ExitCode> {
     };
     file.users.users.insert(args.name.clone(), user);
     file.save()?;
-    println!("{} may sign in.", args.name);
+    say!("{} may sign in.", args.name);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -335,7 +336,7 @@ fn run_user_list(args: &UserList) -> anyhow::Result<ExitCode> {
             .iter()
             .map(|(name, user)| json!({ "name": name, "roles": user.roles, "tenant": user.tenant }))
             .collect();
-        println!("{}", json!({ "users": list }));
+        say!("{}", json!({ "users": list }));
         return Ok(ExitCode::SUCCESS);
     }
     for (name, user) in &users {
@@ -344,7 +345,7 @@ fn run_user_list(args: &UserList) -> anyhow::Result<ExitCode> {
             .as_ref()
             .map(|tenant| format!("   tenant {tenant}"))
             .unwrap_or_default();
-        println!("{name:<24} {}{tenant}", user.roles.join(","));
+        say!("{name:<24} {}{tenant}", user.roles.join(","));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -355,6 +356,6 @@ fn run_user_remove(args: &UserRemove) -> anyhow::Result<ExitCode> {
         bail!("there is no user {}", args.name);
     }
     file.save()?;
-    println!("{} may not sign in any more.", args.name);
+    say!("{} may not sign in any more.", args.name);
     Ok(ExitCode::SUCCESS)
 }

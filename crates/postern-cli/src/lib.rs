@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod catalog;
 pub mod command;
+mod console;
 pub mod database_url;
 pub mod directory;
 pub mod hop;

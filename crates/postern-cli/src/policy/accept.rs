@@ -2,6 +2,7 @@
 
 use super::learn::{self, STATEMENTS};
 use super::{policy_directory, recorded, sound};
+use crate::console::say;
 use crate::secret_file;
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -38,7 +39,7 @@ pub(super) fn run(args: &AcceptArgs) -> anyhow::Result<ExitCode> {
     let recorded = recorded::read(&args.directory, args.since.as_deref())?;
     let proposals = learn::proposals(&policy, &recorded);
     if proposals.is_empty() {
-        println!("Nothing that the policy does not know.");
+        say!("Nothing that the policy does not know.");
         return Ok(ExitCode::SUCCESS);
     }
     if !args.all && !io::stdin().is_terminal() {
@@ -74,7 +75,7 @@ pub(super) fn run(args: &AcceptArgs) -> anyhow::Result<ExitCode> {
         file.push_str(&proposal.text());
     }
     write(args, &added)?;
-    println!("{count} statements accepted.");
+    say!("{count} statements accepted.");
     if count > 0 {
         // What is left of the proposals is out of date.
         let _ = fs::remove_file(learn::proposed(&args.directory).join(STATEMENTS));
@@ -121,7 +122,7 @@ enum Answer {
 }
 
 fn ask(text: &str, count: u64) -> anyhow::Result<Answer> {
-    println!("\nrun {count} times:\n{text}");
+    say!("\nrun {count} times:\n{text}");
     loop {
         print!("Accept? [y]es, [n]o, [q]uit: ");
         io::stdout().flush()?;

@@ -1,6 +1,7 @@
 //! `postern policy test`: cases that are kept beside the policy.
 
 use super::opinion;
+use crate::console::say;
 use anyhow::Context as _;
 use clap::Args;
 use serde::Deserialize;
@@ -98,15 +99,15 @@ pub(super) fn run(args: &TestArgs) -> anyhow::Result<ExitCode> {
             .iter()
             .map(|(file, case, problem)| json!({ "file": file, "case": case, "problem": problem }))
             .collect();
-        println!(
+        say!(
             "{}",
             json!({ "passed": passed, "failed": list.len(), "failures": list })
         );
     } else {
         for (file, case, problem) in &failures {
-            println!("FAILED {file}: {case}: {problem}");
+            say!("FAILED {file}: {case}: {problem}");
         }
-        println!("{passed} passed, {} failed", failures.len());
+        say!("{passed} passed, {} failed", failures.len());
     }
     Ok(if failures.is_empty() && passed > 0 {
         ExitCode::SUCCESS

@@ -1,5 +1,6 @@
 //! `postern policy check`.
 
+use crate::console::say;
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
@@ -27,22 +28,22 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
             let named = policy.named().len();
             let relations = policy.catalog().map(|catalog| catalog.relations().count());
             if args.json {
-                println!(
+                say!(
                     "{}",
                     json!({ "sound": true, "hash": policy.hash().to_string(), "roles": roles, "named": named,
                             "relations": relations, "mistakes": [] })
                 );
             } else {
-                println!(
+                say!(
                     "sound: {} roles ({}), {named} named statements",
                     roles.len(),
                     roles.join(", ")
                 );
                 match relations {
-                    Some(relations) => println!("catalogue of {relations} relations"),
-                    None => println!("no catalogue"),
+                    Some(relations) => say!("catalogue of {relations} relations"),
+                    None => say!("no catalogue"),
                 }
-                println!(
+                say!(
                     "hash {}, {:016x} in records",
                     policy.hash(),
                     policy.hash().short()
@@ -56,17 +57,17 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
                     .iter()
                     .map(|m| json!({ "file": m.file, "line": m.line, "column": m.column, "message": m.message }))
                     .collect();
-                println!("{}", json!({ "sound": false, "mistakes": list }));
+                say!("{}", json!({ "sound": false, "mistakes": list }));
             } else {
                 for mistake in &mistakes {
-                    println!("{mistake}");
+                    say!("{mistake}");
                 }
                 let word = if mistakes.len() == 1 {
                     "mistake"
                 } else {
                     "mistakes"
                 };
-                println!(
+                say!(
                     "{} {word}; a running ring keeps the policy it has",
                     mistakes.len()
                 );

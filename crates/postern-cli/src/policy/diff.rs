@@ -1,6 +1,7 @@
 //! `postern policy diff`.
 
 use super::{opinion, recorded, sound};
+use crate::console::say;
 use clap::Args;
 use postern_policy::Policy;
 use serde_json::json;
@@ -96,24 +97,24 @@ pub(super) fn run(args: &DiffArgs) -> anyhow::Result<ExitCode> {
                         "now": if c.allowed { "allowed" } else { "refused" }, "rule": c.rule })
             })
             .collect();
-        println!(
+        say!(
             "{}",
             json!({ "recorded": statements, "same": same, "refused": total(false), "allowed": total(true), "changes": list })
         );
     } else {
         for change in &changes {
             let word = if change.allowed { "allowed" } else { "refused" };
-            println!(
+            say!(
                 "{word} {:>8} × {} ({})",
                 change.count,
                 change.pattern,
                 change.roles.join(", ")
             );
             if let Some(rule) = &change.rule {
-                println!("                   by {rule}");
+                say!("                   by {rule}");
             }
         }
-        println!(
+        say!(
             "{statements} statements recorded: {same} as before, {} would now be refused, {} allowed",
             total(false),
             total(true)

@@ -1,6 +1,7 @@
 //! `postern policy explain`.
 
 use super::opinion::{self, Opinion};
+use crate::console::say;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
@@ -51,14 +52,14 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let opinion = opinion::of(&policy, user, &roles, tenant.as_deref(), &args.sql)
         .with_context(|| format!("the policy lacks one of the roles {}", roles.join(", ")))?;
     if args.json {
-        println!("{}", as_json(&opinion));
+        say!("{}", as_json(&opinion));
     } else {
         show(&opinion);
         let rights = policy.rights(&roles);
         if let Some(mode) = rights.map(|rights| rights.mode())
             && mode != postern_policy::Mode::Enforce
         {
-            println!("The roles are not enforced ({mode:?} mode), so it would run whatever is said here.");
+            say!("The roles are not enforced ({mode:?} mode), so it would run whatever is said here.");
         }
     }
     Ok(if opinion.allowed() {
@@ -70,23 +71,23 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
 
 fn show(opinion: &Opinion) {
     if let Some(why) = &opinion.refused {
-        println!("refused: {why}");
+        say!("refused: {why}");
     }
     for one in &opinion.statements {
         match (&one.allowed, &one.denial) {
-            (Some(by), _) => println!("{}: allowed by {by}", one.kind.name()),
-            (None, Some(denial)) => println!("{}: refused by {}", one.kind.name(), denial.rule),
-            (None, None) => println!("{}: refused", one.kind.name()),
+            (Some(by), _) => say!("{}: allowed by {by}", one.kind.name()),
+            (None, Some(denial)) => say!("{}: refused by {}", one.kind.name(), denial.rule),
+            (None, None) => say!("{}: refused", one.kind.name()),
         }
         for finding in &one.findings {
             let sign = if finding.allowed { '+' } else { '-' };
-            println!("  {sign} {:<44} {}", finding.what, finding.rule);
+            say!("  {sign} {:<44} {}", finding.what, finding.rule);
         }
         for demand in &one.demands {
-            println!("  if {demand}");
+            say!("  if {demand}");
         }
         if let Some(denial) = &one.denial {
-            println!("  the client is told: {}", denial.refusal);
+            say!("  the client is told: {}", denial.refusal);
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::proposal::{self, Proposal};
 use super::recorded::{self, Recorded};
 use super::{policy_directory, sketch, sound};
+use crate::console::say;
 use crate::secret_file;
 use anyhow::Context as _;
 use clap::Args;
@@ -80,7 +81,7 @@ pub(super) fn run(args: &LearnArgs) -> anyhow::Result<ExitCode> {
             .iter()
             .map(|p| json!({ "name": p.name, "roles": p.roles, "count": p.count, "sql": p.sql, "file": p.about }))
             .collect();
-        println!("{}", json!({ "recorded": recorded.len(), "proposed": list }));
+        say!("{}", json!({ "recorded": recorded.len(), "proposed": list }));
         return Ok(ExitCode::SUCCESS);
     }
     let directory = proposed(&args.directory);
@@ -91,30 +92,28 @@ pub(super) fn run(args: &LearnArgs) -> anyhow::Result<ExitCode> {
         .collect();
     let file = directory.join(STATEMENTS);
     secret_file::write(&file, &texts.join("\n"))?;
-    println!(
+    say!(
         "{} statements recorded, {} of them new: {}",
         recorded.len(),
         proposals.len(),
         file.display()
     );
     if incomplete > 0 {
-        println!(
+        say!(
             "{incomplete} can't be named statements, mostly SET and its like; `statements` allows those by kind."
         );
     }
     match sketch::sketch(&policy, &recorded) {
-        None => println!("No catalog.json, so no rules were sketched; `postern catalog` makes it."),
+        None => say!("No catalog.json, so no rules were sketched; `postern catalog` makes it."),
         Some((rules, unresolved)) => {
             let file = directory.join("access.cedar");
             secret_file::write(&file, &rules)?;
-            println!("Rules for the same: {}", file.display());
+            say!("Rules for the same: {}", file.display());
             if unresolved > 0 {
-                println!(
-                    "{unresolved} statements name what catalog.json does not have, and are not in them."
-                );
+                say!("{unresolved} statements name what catalog.json does not have, and are not in them.");
             }
         }
     }
-    println!("Next: postern policy accept {}", args.directory.display());
+    say!("Next: postern policy accept {}", args.directory.display());
     Ok(ExitCode::SUCCESS)
 }
