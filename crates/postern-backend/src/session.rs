@@ -153,7 +153,7 @@ impl Session {
         }
         match self.shared.pool.acquire(0, &self.profile).await {
             Ok(server) => {
-                let parameters = reported(&server.parameters);
+                let parameters = reported(&server.parameters, &open.user);
                 self.preferred = server.id;
                 self.server = Some(server);
                 self.let_go().await;
@@ -353,10 +353,12 @@ impl Session {
     }
 }
 
-/// The ParameterStatus values a client is told at sign-in.
-fn reported(parameters: &BTreeMap<String, String>) -> Vec<(String, String)> {
-    parameters
-        .iter()
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
+/// The ParameterStatus values a client is told at sign-in. It signed in under its own name; that of the Backend's login
+/// role is none of its business.
+fn reported(parameters: &BTreeMap<String, String>, user: &str) -> Vec<(String, String)> {
+    let told = |(name, value): (&String, &String)| match name.as_str() {
+        "session_authorization" => (name.clone(), user.to_owned()),
+        _ => (name.clone(), value.clone()),
+    };
+    parameters.iter().map(told).collect()
 }

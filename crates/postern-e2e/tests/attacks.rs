@@ -625,6 +625,15 @@ async fn a19_stacked_statements_are_judged_one_by_one() {
 }
 
 #[tokio::test]
+async fn a38_the_greeting_names_the_user_and_not_the_backends_login_role() {
+    let ring = Ring::start(Options::default()).await.unwrap();
+    let (_client, connection) = tokio_postgres::connect(&ring.url("app"), tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    assert_eq!(connection.parameter("session_authorization"), Some("app"));
+}
+
+#[tokio::test]
 async fn a40_cancels_and_timeouts_deliver_no_answer_to_the_wrong_session() {
     let config = "[database]\npool_size = 3\n";
     let scene = Scene::with(Options {
