@@ -188,7 +188,8 @@ pub struct Details {
     pub instance: Option<InstanceId>,
     /// Address of the client.
     pub client: Option<IpAddr>,
-    /// The version of the policy that decided: the first eight bytes of its digest.
+    /// The version of the policy that decided: the first eight bytes of its digest. Where the Response Validator takes
+    /// rules, of `responses.yaml` alone.
     pub policy: Option<u64>,
     /// What enforcing the policy would have done, where it is not enforced.
     pub would: Option<Outcome>,

@@ -66,7 +66,13 @@ impl Relay {
             None => {}
             Some(Ok(inspector)) => {
                 tracing::info!("rules about answers read again");
-                self.ledger.append(&Record::new(now_ms, Event::PolicyLoaded));
+                self.ledger.append(&Record {
+                    details: Details {
+                        policy: Some(inspector.rules().version),
+                        ..Details::default()
+                    },
+                    ..Record::new(now_ms, Event::PolicyLoaded)
+                });
                 self.validator.set_inspector(inspector, now_ms);
             }
             Some(Err(error)) => {
