@@ -196,9 +196,12 @@ async fn overdue(shutdown: CancellationToken) {
 fn watch_signals(shutdown: CancellationToken) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // Asks a stage to read its files again; one that has none to read goes on as before.
+    let mut hang_up = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
         loop {
             tokio::select! {
+                _ = hang_up.recv() => continue,
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
