@@ -1,7 +1,15 @@
-//! Functions of PostgreSQL that a role held to a list may not call.
+//! Functions of PostgreSQL by name: which a role may call without a rule that names them.
 //!
-//! Only names are known here, so this is a list of families. Of functions that begin with `pg_` only those
-//! listed are allowed.
+//! What is not known here is refused: functions of later versions too, until a rule or `functions:` names them.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+/// Those that do nothing but give a value, apart from those that begin with `pg_`.
+static HARMLESS: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+    let lines = include_str!("functions/harmless.txt").lines();
+    lines.filter(|line| !line.starts_with('#')).collect()
+});
 
 /// Functions that reach files, other connections, other sessions, the server's configuration, or run SQL
 /// that is given as text.
@@ -49,7 +57,7 @@ const REFUSED_PREFIXES: [&str; 6] = [
 ];
 
 /// What begins with `pg_` and is harmless.
-const ALLOWED: [&str; 28] = [
+const ALLOWED: [&str; 30] = [
     "pg_typeof",
     "pg_sleep",
     "pg_sleep_for",
@@ -69,6 +77,8 @@ const ALLOWED: [&str; 28] = [
     "pg_current_xact_id_if_assigned",
     "pg_jit_available",
     "pg_safe_snapshot_blocking_pids",
+    "pg_advisory_unlock",
+    "pg_advisory_unlock_shared",
     "pg_advisory_unlock_all",
     "pg_advisory_xact_lock",
     "pg_advisory_xact_lock_shared",
@@ -111,27 +121,29 @@ const ALLOWED_WITH_CATALOG: [&str; 27] = [
     "pg_relation_is_publishable",
 ];
 
-/// Whether a role held to a list may call the built-in function of this name.
-pub(crate) fn is_allowed(name: &str, catalog: bool) -> bool {
-    if name.starts_with("pg_") {
-        return ALLOWED.contains(&name)
-            || name == "pg_advisory_unlock"
-            || name == "pg_advisory_unlock_shared"
-            || (catalog && ALLOWED_WITH_CATALOG.contains(&name));
-    }
-    !REFUSED.contains(&name) && !REFUSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-}
-
-/// Stable functions of PostgreSQL that tell about the server, the session or the rights of others.
-const TELLING: [&str; 7] = [
-    "current_setting",
+/// Stable functions that tell what there is in the database and who may do what with it, for roles that may read
+/// the catalogue. So do `to_reg…` and `has_…_privilege`.
+const TELLING: [&str; 6] = [
     "col_description",
     "obj_description",
     "shobj_description",
+    "row_security_active",
     "inet_client_port",
-    "has_parameter_privilege",
-    "fmgr_sql_validator",
+    "aclexplode",
 ];
+
+/// Whether it gives a value and does nothing else. `catalog` is for roles that may read the catalogue.
+pub(crate) fn is_allowed(name: &str, catalog: bool) -> bool {
+    if name.starts_with("pg_") {
+        return ALLOWED.contains(&name) || (catalog && ALLOWED_WITH_CATALOG.contains(&name));
+    }
+    HARMLESS.contains(name) || (catalog && is_telling(name))
+}
+
+fn is_telling(name: &str) -> bool {
+    let privilege = name.starts_with("has_") && name.ends_with("_privilege");
+    privilege || name.starts_with("to_reg") || TELLING.contains(&name) || postern_sql::is_name_type(name)
+}
 
 /// Of a family that reaches out of the statement, wherever it was installed.
 pub(crate) fn is_refused_anywhere(name: &str) -> bool {
@@ -142,8 +154,5 @@ pub(crate) fn is_refused_anywhere(name: &str) -> bool {
 /// value. The functions of operators and casts are among them.
 pub(crate) fn is_reviewed(name: &str, catalog: bool) -> bool {
     let of_operators = name.starts_with("pg_lsn_") || name.starts_with("pg_snapshot_");
-    if TELLING.contains(&name) {
-        return catalog && name != "current_setting";
-    }
     of_operators || is_allowed(name, catalog)
 }

@@ -4,11 +4,11 @@ use crate::access::{self, Principal};
 use crate::document::{Mode, Tenancy};
 use crate::policy::Rights;
 use crate::role::Role;
+use crate::settings;
 use crate::verdict::{Denial, Finding, Judgement};
-use crate::word::{Listing, StatementWord, listing};
-use crate::{functions, settings};
+use crate::word::{Listing, listing};
 use postern_sql::resolve::{ResolveError, Resolved};
-use postern_sql::{Access, FunctionUse, Statement, StatementKind, TableUse};
+use postern_sql::{Access, Statement, StatementKind, TableUse};
 use postern_types::{Refusal, SqlState};
 
 /// Tables of the catalogue with secrets, other sessions' doings, or samples of rows.
@@ -41,7 +41,7 @@ pub(crate) const SECRET_CATALOG: [&str; 26] = [
     "pg_db_role_setting",
 ];
 
-fn denied(what: impl std::fmt::Display) -> Refusal {
+pub(crate) fn denied(what: impl std::fmt::Display) -> Refusal {
     Refusal::error(
         SqlState::INSUFFICIENT_PRIVILEGE,
         format!("permission denied for {what}"),
@@ -316,7 +316,7 @@ impl Rights<'_> {
             self.check_table(role, table)?;
         }
         for function in &statement.functions {
-            check_function(role, function)?;
+            self.check_call(role, function)?;
         }
         for schema in &statement.schemas {
             let fine = matches!(schema.as_str(), "pg_catalog" | "information_schema")
@@ -328,7 +328,7 @@ impl Rights<'_> {
         Ok(())
     }
 
-    fn check_table(&self, role: &Role, table: &TableUse) -> Result<(), Refusal> {
+    pub(crate) fn check_table(&self, role: &Role, table: &TableUse) -> Result<(), Refusal> {
         let refusal = || Err(denied(format_args!("table {}", table.name)));
         // Nothing is gained by naming the database, and nothing is known about another one.
         if table.catalog.is_some() {
@@ -367,29 +367,6 @@ fn check_kind(role: &Role, kind: StatementKind) -> Result<(), Refusal> {
             SqlState::INSUFFICIENT_PRIVILEGE,
             "permission denied: this kind of statement is not allowed here",
         ))
-    }
-}
-
-fn check_function(role: &Role, function: &FunctionUse) -> Result<(), Refusal> {
-    // It is a SET in another form: what it sets is judged with the settings.
-    let sets = function.name == "set_config" && role.statements.contains(&StatementWord::Set);
-    let schema = function.schema.as_deref().unwrap_or("pg_catalog");
-    if role
-        .functions
-        .contains(&(schema.to_owned(), function.name.clone()))
-    {
-        return Ok(());
-    }
-    let built_in = sets || functions::is_allowed(&function.name, role.catalog);
-    let allowed = match function.schema.as_deref() {
-        None | Some("pg_catalog") => built_in,
-        Some("information_schema") => role.catalog,
-        Some(schema) => role.schemas.contains(schema),
-    };
-    if allowed {
-        Ok(())
-    } else {
-        Err(denied(format_args!("function {}", function.name)))
     }
 }
 

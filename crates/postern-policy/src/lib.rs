@@ -9,6 +9,7 @@
 //! Pure: no I/O, no clock. Not here: parsing SQL, reading files, sealing, who is signed in.
 
 mod access;
+mod calls;
 mod document;
 mod functions;
 mod judge;

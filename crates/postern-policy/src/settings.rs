@@ -176,6 +176,12 @@ impl Rights<'_> {
         })
     }
 
+    /// Whether the database knows the tenant of a session by this setting.
+    pub(crate) fn is_tenant_setting(&self, name: &str) -> bool {
+        let tenants = self.parts.tenants.as_ref();
+        tenants.is_some_and(|tenants| tenants.setting().eq_ignore_ascii_case(name))
+    }
+
     fn startup_setting(&self, name: &str, value: &str) -> Result<Option<(String, String)>, Refusal> {
         let name = name.to_ascii_lowercase();
         let refused = |what: &str| {

@@ -14,6 +14,7 @@ pub mod canonical;
 mod copy;
 mod deep;
 mod depth;
+mod dotted;
 mod effects;
 mod fold;
 mod guard;
@@ -33,7 +34,7 @@ mod tests;
 pub use guard::SqlLimits;
 pub use kind::{StatementKind, Transaction};
 pub use normalise::{Normalised, normalise};
-pub use references::{Access, FunctionUse, TableUse};
+pub use references::{Access, Argument, FunctionUse, TableUse, is_name_type};
 pub use setting::{Scope, SettingChange};
 pub use statement::{Analysis, Statement};
 

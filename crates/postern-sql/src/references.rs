@@ -1,6 +1,7 @@
 //! Which tables, functions and schemas a statement names, anywhere in it.
 
 use crate::StatementKind;
+use crate::dotted::Dotted;
 use crate::kind;
 use crate::setting::{self, SettingChange};
 use crate::tree::Tree;
@@ -36,6 +37,23 @@ pub struct FunctionUse {
     pub schema: Option<String>,
     /// The name, folded to lower case unless it was quoted.
     pub name: String,
+    /// What it is called with.
+    pub argument: Argument,
+}
+
+/// The first argument of a call, as far as it can name something in the database.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Argument {
+    /// There is none.
+    None,
+    /// A literal, perhaps with casts.
+    Literal(String),
+    /// A call of this function of PostgreSQL.
+    Call(String),
+    /// What it is can't be seen.
+    Other,
+    /// It was written `(argument).function`, or is a field of that name.
+    Field,
 }
 
 /// Everything a statement refers to.
@@ -48,6 +66,7 @@ pub(crate) struct References {
     pub(crate) settings: Vec<SettingChange>,
     /// Makes or uses something in the session's temporary schema.
     pub(crate) temporary: bool,
+    function_in_from: bool,
 }
 
 /// The CTE names that can be seen from a place in the tree.
@@ -74,6 +93,15 @@ impl References {
                 outer: None,
             },
         );
+        if found.function_in_from {
+            let mut dotted = Dotted::default();
+            statement.visit(&mut |node| dotted.see(node));
+            found.functions.extend(dotted.calls().map(|name| FunctionUse {
+                schema: None,
+                name: name.to_owned(),
+                argument: Argument::Field,
+            }));
+        }
         sort(&mut found.parts);
         sort(&mut found.tables);
         sort(&mut found.functions);
@@ -173,19 +201,33 @@ impl References {
                 return;
             }
             "FuncCall" => {
-                self.function(node.get("funcname"));
+                self.function(node.get("funcname"), first_argument(node));
                 if self.functions.last().is_some_and(|f| f.name == "set_config") {
                     self.settings.push(setting::of_call(node));
                 }
             }
-            "RangeTableSample" => self.function(node.get("method")),
+            "RangeFunction" => self.function_in_from = true,
+            "RangeTableSample" => self.function(node.get("method"), Argument::Other),
             "AIndirection" => {
                 for name in node.get("indirection").names() {
                     self.functions.push(FunctionUse {
                         schema: None,
                         name: name.to_owned(),
+                        argument: Argument::Field,
                     });
                 }
+            }
+            // `'text'::type` looks names up for some types, as a call of the function of that name does.
+            "TypeCast" if looks_names_up(node.get("type_name")) && node.constant().is_some() => {
+                let type_name = node.get("type_name");
+                self.qualifier(type_name.get("names"));
+                self.function(type_name.get("names"), literal(node));
+                self.fields(node, &["type_name"], access, scope);
+                return;
+            }
+            "TypeName" if looks_names_up(node) => {
+                self.qualifier(node.get("names"));
+                self.function(node.get("names"), Argument::Other);
             }
             "AExpr" => self.qualifier(node.get("name")),
             "SubLink" => self.qualifier(node.get("oper_name")),
@@ -211,7 +253,7 @@ impl References {
         self.temporary |= range.text("relpersistence") == "t" || is_temporary(range.text("schemaname"));
     }
 
-    fn function(&mut self, name: &Tree) {
+    fn function(&mut self, name: &Tree, argument: Argument) {
         let names = name.names();
         let Some((name, qualifiers)) = names.split_last() else {
             return;
@@ -221,6 +263,7 @@ impl References {
         self.functions.push(FunctionUse {
             schema,
             name: (*name).to_owned(),
+            argument,
         });
     }
 
@@ -234,6 +277,44 @@ impl References {
             self.schemas.push((*schema).to_owned());
         }
     }
+}
+
+fn literal(node: &Tree) -> Argument {
+    node.constant().map_or(Argument::Other, Argument::Literal)
+}
+
+fn first_argument(call: &Tree) -> Argument {
+    match call.get("args").items() {
+        [] => Argument::None,
+        [only] if call.flag("func_variadic") && only.constant().is_some() => Argument::Other,
+        [first, ..] if first.kind() == "FuncCall" => match first.get("funcname").names().as_slice() {
+            [name] | ["pg_catalog", name] => Argument::Call((*name).to_owned()),
+            _ => Argument::Other,
+        },
+        [first, ..] => literal(first),
+    }
+}
+
+fn looks_names_up(type_name: &Tree) -> bool {
+    let names = type_name.get("names").names();
+    names.last().is_some_and(|name| is_name_type(name))
+}
+
+/// Whether this is one of PostgreSQL's types whose values are names of what is in the catalogue, looked up as they are
+/// read. The two of text search are left out: they are arguments of everyday functions.
+pub fn is_name_type(name: &str) -> bool {
+    const TYPES: [&str; 9] = [
+        "regclass",
+        "regcollation",
+        "regnamespace",
+        "regoper",
+        "regoperator",
+        "regproc",
+        "regprocedure",
+        "regrole",
+        "regtype",
+    ];
+    TYPES.contains(&name)
 }
 
 /// The session's temporary schema, by its alias or its own name.

@@ -113,6 +113,16 @@ impl Tree {
         }
     }
 
+    /// Shows every node of the tree to `see`.
+    pub(crate) fn visit<'a>(&'a self, see: &mut impl FnMut(&'a Tree)) {
+        see(self);
+        match self {
+            Tree::List(items) => items.iter().for_each(|item| item.visit(see)),
+            Tree::Node(_, fields) => fields.iter().for_each(|(_, value)| value.visit(see)),
+            _ => {}
+        }
+    }
+
     fn is_empty(&self) -> bool {
         match self {
             Tree::Nothing | Tree::Flag(false) | Tree::Number(0) => true,

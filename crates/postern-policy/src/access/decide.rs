@@ -8,11 +8,13 @@ use crate::settings;
 use crate::verdict::Finding;
 use postern_catalog::{Catalog, Function, Relation, RelationId};
 use postern_sql::resolve::{self, Action, ActionUse, Resolved};
-use postern_sql::{Statement, StatementKind, Transaction};
+use postern_sql::{FunctionUse, Statement, StatementKind, Transaction};
 use std::collections::HashSet;
 
 /// What no rule about an object says.
 const NO_RULE: &str = "no rule permits it";
+/// What is told of the catalogue needs `catalog: read`.
+const NO_CATALOG: &str = "the role has not `catalog: read`";
 
 /// The column number that stands for `*` and whole rows.
 const EVERY_COLUMN: i16 = 0;
@@ -58,6 +60,12 @@ pub(crate) fn decide(case: &Case<'_>, findings: &mut Vec<Finding>) {
             Answer::Forbidden(rules) => Finding::refused(what(), rules),
             Answer::Silent => Finding::refused(what(), NO_RULE),
         });
+    }
+    if !case.reads_catalog() {
+        // What such a cast gives tells what there is in the database, whoever may read it.
+        let looked_up = |used: &&FunctionUse| postern_sql::is_name_type(&used.name);
+        let names = statement.functions.iter().filter(looked_up);
+        findings.extend(names.map(|used| Finding::refused(format!("names by {}", used.name), NO_CATALOG)));
     }
     // The columns through which a relation is reached; each is judged by itself.
     let mut reached: HashSet<(Action, RelationId)> = HashSet::new();

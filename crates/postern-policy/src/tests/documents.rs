@@ -132,13 +132,13 @@ fn error(yaml: &str) -> String {
 fn errors_say_where_and_what_to_do() {
     let unknown = error(&POLICY.replace("catalog: read", "catalogue: read"));
     assert!(
-        unknown.starts_with("line 17, column 5: ")
+        unknown.starts_with("line 19, column 5: ")
             && unknown.contains("catalogue")
             && !unknown.contains(" at line"),
         "{unknown}"
     );
     let word = error(&POLICY.replace("[select]", "[select, drop]"));
-    assert!(word.starts_with("line 22") && word.contains("drop"), "{word}");
+    assert!(word.starts_with("line 24") && word.contains("drop"), "{word}");
     let version = error(&POLICY.replace("version: 1", "version: 2"));
     assert!(
         version.starts_with("line 1,") && version.contains("version: 1"),
@@ -146,7 +146,7 @@ fn errors_say_where_and_what_to_do() {
     );
     let path = error(&POLICY.replace("search_path: shop, extra", "search_path: shop, hidden"));
     assert!(
-        path.starts_with("line 14") && path.contains("`hidden`") && path.contains("schemas"),
+        path.starts_with("line 15") && path.contains("`hidden`") && path.contains("schemas"),
         "{path}"
     );
     let quoted = error(&POLICY.replace("search_path: shop, extra", "search_path: '\"$user\", shop'"));
@@ -156,7 +156,7 @@ fn errors_say_where_and_what_to_do() {
     let open = error(&POLICY.replace("mode: open", "mode: open\n    schemas: [shop]"));
     assert!(open.contains("mode: enforce"), "{open}");
     assert!(
-        error(&POLICY.replace("mode: open", "mode: ajar")).contains("line 25"),
+        error(&POLICY.replace("mode: open", "mode: ajar")).contains("line 27"),
         "{}",
         error(&POLICY.replace("mode: open", "mode: ajar"))
     );
