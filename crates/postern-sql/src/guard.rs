@@ -141,10 +141,7 @@ pub(crate) fn is_plain(text: &str, limits: &SqlLimits) -> bool {
     if bytes.len() > PLAIN_BYTES.min(limits.max_tokens) {
         return false;
     }
-    let symbols = bytes
-        .iter()
-        .filter(|b| b"([+-*/<>=~!@#%^&|`?:".contains(b))
-        .count();
+    let symbols = bytes.iter().filter(|b| is_symbol(**b)).count();
     if symbols > most {
         return false;
     }
@@ -154,6 +151,32 @@ pub(crate) fn is_plain(text: &str, limits: &SqlLimits) -> bool {
         .count();
     symbols.saturating_add(words) <= most
         && bytes.iter().filter(|b| **b == b';').count() <= limits.max_statements
+}
+
+/// Whether a byte can be one of an operator, or open something.
+fn is_symbol(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'(' | b'['
+            | b'+'
+            | b'-'
+            | b'*'
+            | b'/'
+            | b'<'
+            | b'>'
+            | b'='
+            | b'~'
+            | b'!'
+            | b'@'
+            | b'#'
+            | b'%'
+            | b'^'
+            | b'&'
+            | b'|'
+            | b'`'
+            | b'?'
+            | b':'
+    )
 }
 
 /// Whether a word can put a node on top of another without a parenthesis or an operator.

@@ -156,6 +156,10 @@ const CURSOR_OPT_HOLD: i64 = 0x20;
 /// The kind of a statement node; `None` for nodes that are not statements.
 pub(crate) fn of(node: &Tree) -> Option<StatementKind> {
     use StatementKind as K;
+    // Asked of every node of every tree.
+    if !node.kind().ends_with("Stmt") {
+        return None;
+    }
     let kind = match node.kind() {
         "SelectStmt" if has_into(node) => K::Ddl,
         "SelectStmt" => K::Select,
@@ -193,8 +197,7 @@ pub(crate) fn of(node: &Tree) -> Option<StatementKind> {
         }
         "ReturnStmt" | "RawStmt" => return None,
         other if is_definition(other) => K::Ddl,
-        other if other.ends_with("Stmt") => K::Other,
-        _ => return None,
+        _ => K::Other,
     };
     Some(kind)
 }

@@ -172,10 +172,15 @@ struct ListBuilder {
     items: Vec<Tree>,
 }
 
+/// Half of all nodes only wrap the node proper, in their one field.
+const WRAPPER: &str = "Node";
+
 struct NodeBuilder {
     inner: Builder,
     kind: &'static str,
     fields: Vec<(&'static str, Tree)>,
+    /// What is in a [`WRAPPER`].
+    wrapped: Tree,
 }
 
 impl ser::SerializeSeq for ListBuilder {
@@ -199,15 +204,16 @@ impl ser::SerializeStruct for NodeBuilder {
         value: &T,
     ) -> Result<(), Unbuildable> {
         let value = value.serialize(self.inner)?;
-        if !value.is_empty() {
+        if self.kind == WRAPPER {
+            self.wrapped = value;
+        } else if !value.is_empty() {
             self.fields.push((name, value));
         }
         Ok(())
     }
-    fn end(mut self) -> Result<Tree, Unbuildable> {
-        // `Node` only wraps the node proper.
-        if self.kind == "Node" {
-            return Ok(self.fields.pop().map_or(Tree::Nothing, |(_, value)| value));
+    fn end(self) -> Result<Tree, Unbuildable> {
+        if self.kind == WRAPPER {
+            return Ok(self.wrapped);
         }
         Ok(Tree::Node(self.kind, self.fields))
     }
@@ -336,6 +342,7 @@ impl ser::Serializer for Builder {
             inner: self.deeper()?,
             kind,
             fields: Vec::new(),
+            wrapped: Tree::Nothing,
         })
     }
     fn serialize_struct_variant(
