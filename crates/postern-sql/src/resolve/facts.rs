@@ -214,8 +214,8 @@ pub struct Resolved {
     /// What it does or answers is not to be seen in it: EXECUTE and FETCH run what was said before, DO and
     /// CALL run code.
     pub opaque: bool,
-    /// Every UPDATE and DELETE in it, and the outermost SELECT if it reads a table, has a WHERE clause that
-    /// looks at a column. True for other statements.
+    /// Every UPDATE and DELETE in it, and every SELECT anywhere in it that names a table or view in its FROM, has a
+    /// WHERE clause that looks at a column. True for other statements.
     pub has_where: bool,
     /// It has parameters.
     pub parameters: bool,

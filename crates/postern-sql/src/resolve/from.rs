@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 impl<'a> Walk<'a> {
     /// Puts a FROM clause into `level`; says whether there is anything in it.
-    pub(crate) fn entries_of_from<'p>(&mut self, entries: &[Tree], level: &mut Level<'p>) -> R<bool>
+    pub(crate) fn entries_of_from<'p>(&mut self, entries: &[Tree], level: &mut Level<'p>) -> R<()>
     where
         'a: 'p,
     {
@@ -31,7 +31,7 @@ impl<'a> Walk<'a> {
         for item in &mut level.items {
             item.lateral_only = false;
         }
-        Ok(!entries.is_empty())
+        Ok(())
     }
 
     /// One entry of FROM. `level` holds what stands before it.
@@ -98,6 +98,7 @@ impl<'a> Walk<'a> {
         }
         let relation = self.relation(node)?;
         self.act_on(action, relation);
+        self.reads_relation |= self.via == 0;
         self.relation_item(relation, !node.flag("inh"), Access::Read)
     }
 

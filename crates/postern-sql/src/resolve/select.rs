@@ -210,11 +210,13 @@ impl<'a> Walk<'a> {
     where
         'a: 'p,
     {
-        let reads_tables = self.entries_of_from(node.get("from_clause").items(), &mut level)?;
+        let around = std::mem::replace(&mut self.reads_relation, false);
+        self.entries_of_from(node.get("from_clause").items(), &mut level)?;
+        let reads_relation = std::mem::replace(&mut self.reads_relation, around);
         let mut columns = self.targets(node.get("target_list").items(), &level)?;
         let condition = node.get("where_clause");
         let looks_at_columns = self.condition(condition, &level)?;
-        if level.outermost && self.via == 0 && reads_tables && !looks_at_columns {
+        if reads_relation && !looks_at_columns {
             self.has_where = false;
         }
         self.bind_where(condition, &level)?;

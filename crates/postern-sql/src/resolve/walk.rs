@@ -45,6 +45,8 @@ pub(crate) struct Walk<'a> {
     pub(crate) instances: Vec<Instance>,
     pub(crate) opaque: bool,
     pub(crate) has_where: bool,
+    /// The FROM that is being resolved names a table or a view itself.
+    pub(crate) reads_relation: bool,
     pub(crate) parameters: bool,
     pub(crate) literals: bool,
     pub(crate) joins: u32,
@@ -66,6 +68,7 @@ impl<'a> Walk<'a> {
             instances: Vec::new(),
             opaque: false,
             has_where: true,
+            reads_relation: false,
             parameters: false,
             literals: false,
             joins: 0,

@@ -229,13 +229,19 @@ fn constraints_of_a_role_hold_besides_its_rules() {
     allowed(
         &policy,
         &["strict"],
-        &["select o.id from orders o join customers c on o.id = c.id where o.id = $1"],
+        &[
+            "select o.id from orders o join customers c on o.id = c.id where o.id = $1",
+            "select id from (select id from orders where id = $1) o",
+        ],
     );
     refused(
         &policy,
         &["strict"],
         &[
             ("select id from orders", "require_where"),
+            ("select (select id from orders) from orders where id = $1", "require_where"),
+            ("select id from orders where id = $1 union select id from orders", "require_where"),
+            ("with o as (select id from orders) select id from o where id = $1", "require_where"),
             ("select id from orders where id = 1", "require_parameters"),
             (
                 "select o.id from orders o, customers c, countries t where o.id = $1 and c.id = $1 and t.code = $2",
