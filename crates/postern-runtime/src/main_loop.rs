@@ -85,6 +85,13 @@ impl Arguments {
 }
 
 fn command(stage: Stage) -> Command {
+    let more = match stage {
+        Stage::Backend => {
+            "  postern-backend --config /etc/postern/backend.toml --catalog > catalog.json\n    \
+             prints what there is in the database, for the policy, and exits\n"
+        }
+        _ => "",
+    };
     Command::new(binary(stage))
         .version(env!("CARGO_PKG_VERSION"))
         .about(about(stage))
@@ -104,7 +111,7 @@ fn command(stage: Stage) -> Command {
                 .help("Appears when the stage is ready"),
         )
         .after_help(format!(
-            "Example:\n  postern-{stage} --config /etc/postern/{stage}.toml\n\n\
+            "Examples:\n  postern-{stage} --config /etc/postern/{stage}.toml\n{more}\n\
              Environment:\n  {}  log filter, such as `info` or `debug`\n\n\
              Exit codes:\n  0 stopped, 1 failed, 2 wrong command line or configuration",
             telemetry::LOG_VARIABLE
