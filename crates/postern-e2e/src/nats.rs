@@ -1,11 +1,32 @@
 //! A NATS client of a few lines: what somebody holds who has taken over a NATS server.
 
 use anyhow::{Context, ensure};
+use postern_testkit::Ring;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Instant, timeout_at};
+
+/// The server of a hop, as its administrator, with an ear on a subject.
+///
+/// # Panics
+/// When the ring's files are not as `postern init` makes them: a test can't go on then.
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+pub async fn hijack(ring: &Ring, hop: &str, subject: &str) -> Nats {
+    let conf = std::fs::read_to_string(ring.directory().join(format!("nats/{hop}.conf"))).unwrap();
+    let address = conf
+        .lines()
+        .find_map(|l| l.strip_prefix("listen: "))
+        .unwrap()
+        .trim_matches('"')
+        .to_owned();
+    let file = ring.directory().join(format!("keys/nats-{hop}-admin.password"));
+    let password = std::fs::read_to_string(file).unwrap();
+    Nats::listen(&address, "admin", password.trim(), subject)
+        .await
+        .unwrap()
+}
 
 /// A connection as the server's own administrator.
 pub struct Nats {

@@ -8,29 +8,13 @@
     reason = "a test fails by panicking; helpers of tests are not seen as tests by the lints"
 )]
 
-use postern_e2e::nats::Nats;
+use postern_e2e::nats::hijack;
 use postern_e2e::raw::Raw;
 use postern_testkit::{Options, Ring};
 use std::time::Duration;
 
 const SCHEMA: &str = "CREATE TABLE shop.target (n int); GRANT ALL ON shop.target TO owner;";
 const QUIET: Duration = Duration::from_secs(3);
-
-/// The server of a hop, as its administrator.
-async fn hijack(ring: &Ring, hop: &str, subject: &str) -> Nats {
-    let conf = std::fs::read_to_string(ring.directory().join(format!("nats/{hop}.conf"))).unwrap();
-    let address = conf
-        .lines()
-        .find_map(|l| l.strip_prefix("listen: "))
-        .unwrap()
-        .trim_matches('"')
-        .to_owned();
-    let file = ring.directory().join(format!("keys/nats-{hop}-admin.password"));
-    let password = std::fs::read_to_string(file).unwrap();
-    Nats::listen(&address, "admin", password.trim(), subject)
-        .await
-        .unwrap()
-}
 
 /// A session of its own that inserts one row and ends.
 async fn insert_once(ring: &Ring) {

@@ -41,6 +41,14 @@ pub struct Validator {
 /// Why a request is dropped without an answer.
 struct Dropped(&'static str);
 
+/// Why a ticket does not let a request through.
+enum Unfit {
+    /// It does not prove that the request is about its session, so the session must feel nothing of it.
+    NotItsOwn(&'static str),
+    /// It is the session's own and holds no longer: the session is to end.
+    Void(&'static str),
+}
+
 impl From<SealError> for Dropped {
     fn from(_: SealError) -> Self {
         Dropped("can't seal")
@@ -162,7 +170,7 @@ impl Validator {
                     Ok(ticket) => {
                         self.exchange(opened, &request, &ticket, definitions, payload, now_ms, record)
                     }
-                    Err(reason) => self.void(opened, &request, reason, now_ms, record),
+                    Err(unfit) => self.void(opened, &request, unfit, now_ms, record),
                 }
             }
             RequestBody::CopyData { ticket } => {
@@ -210,7 +218,7 @@ impl Validator {
     ) -> Result<(), Dropped> {
         match self.admit(opened, request, ticket, now_ms) {
             Ok(_) => then(self),
-            Err(reason) => self.void(opened, request, reason, now_ms, record),
+            Err(unfit) => self.void(opened, request, unfit, now_ms, record),
         }
     }
 
@@ -221,7 +229,7 @@ impl Validator {
         request: &Request,
         ticket: &[u8],
         now_ms: u64,
-    ) -> Result<Ticket, &'static str> {
+    ) -> Result<Ticket, Unfit> {
         let session = opened.header.session;
         let ticket: Ticket = ticket::open(
             &mut self.keys.own_opener,
@@ -231,35 +239,41 @@ impl Validator {
             now_ms,
         )
         .map_err(|error| match error {
-            NotOurs::Seal(error) => error.name(),
-            NotOurs::Session => "ticket-of-another-session",
-            NotOurs::Purpose => "not-a-ticket",
+            NotOurs::Seal(error) => Unfit::NotItsOwn(error.name()),
+            NotOurs::Session => Unfit::NotItsOwn("ticket-of-another-session"),
+            NotOurs::Purpose => Unfit::NotItsOwn("not-a-ticket"),
         })?;
-        if ticket.expires_ms <= now_ms {
-            return Err("ticket-expired");
-        }
         if ticket.frontend != request.frontend {
-            return Err("ticket-of-another-frontend");
+            return Err(Unfit::NotItsOwn("ticket-of-another-frontend"));
         }
         if ticket.backend != request.backend {
-            return Err("ticket-of-another-backend");
+            return Err(Unfit::NotItsOwn("ticket-of-another-backend"));
+        }
+        if ticket.expires_ms <= now_ms {
+            return Err(Unfit::Void("ticket-expired"));
         }
         match self.users.get(&ticket.user) {
-            None => Err("user-gone"),
-            Some(user) if user.roles != ticket.roles || user.tenant != ticket.tenant => Err("user-changed"),
+            None => Err(Unfit::Void("user-gone")),
+            Some(user) if user.roles != ticket.roles || user.tenant != ticket.tenant => {
+                Err(Unfit::Void("user-changed"))
+            }
             Some(_) => Ok(ticket),
         }
     }
 
-    /// Ends a session whose ticket does not hold.
+    /// Ends a session whose ticket holds no longer. What came without the session's own ticket is dropped.
     fn void(
         &mut self,
         opened: &Opened<'_>,
         request: &Request,
-        reason: &'static str,
+        unfit: Unfit,
         now_ms: u64,
         record: Recorder<'_>,
     ) -> Result<(), Dropped> {
+        let reason = match unfit {
+            Unfit::NotItsOwn(reason) => return Err(Dropped(reason)),
+            Unfit::Void(reason) => reason,
+        };
         tracing::warn!(reason, session = %opened.header.session, "session ended: its ticket does not hold");
         record(&Record {
             level: Level::Warn,
@@ -358,7 +372,7 @@ impl Validator {
         entry.details.policy = Some(policy.hash().short());
         // The policy has no such role any more.
         let Some(rights) = policy.rights(&ticket.roles) else {
-            return self.void(opened, request, "no-role", now_ms, record);
+            return self.void(opened, request, Unfit::Void("no-role"), now_ms, record);
         };
         let asker = Asker {
             roles: &ticket.roles,

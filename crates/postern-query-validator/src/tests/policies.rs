@@ -232,9 +232,4 @@ fn the_database_is_told_the_tenant_of_a_session() {
         settings.contains(&("app.tenant_id".to_owned(), "acme".to_owned())),
         "{settings:?}"
     );
-    let body = kit.exchange(&[], &[], &query("select 1"));
-    assert!(
-        matches!(body, CleanBody::Expel(_)),
-        "a session without a ticket is ended"
-    );
 }

@@ -6,9 +6,9 @@ use postern_types::SessionId;
 use postern_types::ring::{CleanBody, RequestBody, SignInAnswer};
 use std::path::Path;
 
-#[track_caller]
-fn expelled(kit: &mut Kit, ticket: &[u8]) -> &'static str {
-    for body in [
+/// Every kind of request that carries a ticket.
+fn requests(ticket: &[u8]) -> [RequestBody; 6] {
+    [
         RequestBody::Exchange {
             ticket: ticket.to_vec(),
             definitions: Vec::new(),
@@ -29,7 +29,32 @@ fn expelled(kit: &mut Kit, ticket: &[u8]) -> &'static str {
         RequestBody::Close {
             ticket: ticket.to_vec(),
         },
-    ] {
+    ]
+}
+
+/// The request has no effect on the session that it names.
+#[track_caller]
+fn ignored(kit: &mut Kit, ticket: &[u8]) -> &'static str {
+    for body in requests(ticket) {
+        let payload = if matches!(body, RequestBody::Exchange { .. }) {
+            query("select 1")
+        } else {
+            Vec::new()
+        };
+        let header = kit.header();
+        assert!(kit.ask_under(&header, body, &payload).is_empty());
+    }
+    let last = kit.records.last().unwrap();
+    assert_eq!(
+        (last.event, last.result),
+        (Event::EnvelopeRefused, Outcome::Refused)
+    );
+    last.reason.unwrap()
+}
+
+#[track_caller]
+fn expelled(kit: &mut Kit, ticket: &[u8]) -> &'static str {
+    for body in requests(ticket) {
         let payload = if matches!(body, RequestBody::Exchange { .. }) {
             query("select 1")
         } else {
@@ -97,13 +122,13 @@ fn a_ticket_is_good_for_its_own_session_frontend_and_backend() {
     let mut kit = Kit::new();
     let ticket = kit.ticket("ann");
     kit.session = SessionId([6; 16]);
-    assert_eq!(expelled(&mut kit, &ticket), "ticket-of-another-session");
+    assert_eq!(ignored(&mut kit, &ticket), "ticket-of-another-session");
     kit.session = SESSION;
     kit.from = "frontend-1".parse().unwrap();
-    assert_eq!(expelled(&mut kit, &ticket), "ticket-of-another-frontend");
+    assert_eq!(ignored(&mut kit, &ticket), "ticket-of-another-frontend");
     kit.from = "frontend-0".parse().unwrap();
     kit.to = "backend-1".parse().unwrap();
-    assert_eq!(expelled(&mut kit, &ticket), "ticket-of-another-backend");
+    assert_eq!(ignored(&mut kit, &ticket), "ticket-of-another-backend");
     kit.to = "backend-0".parse().unwrap();
     assert!(matches!(
         kit.exchange(&ticket, &[], &query("select 1")),
@@ -128,11 +153,11 @@ fn a_ticket_expires() {
 fn what_is_not_a_ticket_is_none() {
     let mut kit = Kit::new();
     let ticket = kit.ticket("ann");
-    assert_eq!(expelled(&mut kit, b""), "malformed");
+    assert_eq!(ignored(&mut kit, b""), "malformed");
     for at in [0, 4, 20, 80, ticket.len() - 1] {
         let mut forged = ticket.clone();
         forged[at] ^= 1;
-        expelled(&mut kit, &forged);
+        ignored(&mut kit, &forged);
     }
     // Sign-in state of the same session.
     let client = Client::new(Binding::None, "clientnonce").unwrap();
@@ -140,7 +165,7 @@ fn what_is_not_a_ticket_is_none() {
     let SignInAnswer::Continue { state, .. } = kit.step(request).0 else {
         panic!("refused");
     };
-    assert_eq!(expelled(&mut kit, &state), "not-a-ticket");
+    assert_eq!(ignored(&mut kit, &state), "not-a-ticket");
 }
 
 #[test]

@@ -239,9 +239,18 @@ fn constraints_of_a_role_hold_besides_its_rules() {
         &["strict"],
         &[
             ("select id from orders", "require_where"),
-            ("select (select id from orders) from orders where id = $1", "require_where"),
-            ("select id from orders where id = $1 union select id from orders", "require_where"),
-            ("with o as (select id from orders) select id from o where id = $1", "require_where"),
+            (
+                "select (select id from orders) from orders where id = $1",
+                "require_where",
+            ),
+            (
+                "select id from orders where id = $1 union select id from orders",
+                "require_where",
+            ),
+            (
+                "with o as (select id from orders) select id from o where id = $1",
+                "require_where",
+            ),
             ("select id from orders where id = 1", "require_parameters"),
             (
                 "select o.id from orders o, customers c, countries t where o.id = $1 and c.id = $1 and t.code = $2",
