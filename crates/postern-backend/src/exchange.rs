@@ -80,14 +80,11 @@ pub(crate) async fn run(session: &mut Session, run: Run) -> Result<(), Lost> {
     if messages.len() != run.verdicts.len() || messages.is_empty() {
         return Err(broken_exchange());
     }
-    // Rules by columns rest on which portal was described, so the steps must be those of these very messages.
-    let (steps, hidden) = if run.steps.first() == Some(&Expect::Columns) {
-        let only: Vec<FrontendMessage<'_>> = messages.iter().map(|(message, _)| *message).collect();
-        let hidden = Expectations::retrace(&only, &run.steps).ok_or_else(broken_exchange)?;
-        (Some(steps_digest(&run.steps)), hidden)
-    } else {
-        (None, Vec::new())
-    };
+    // The answer is told by its steps, so they must be those of these very messages.
+    let only: Vec<FrontendMessage<'_>> = messages.iter().map(|(message, _)| *message).collect();
+    let hidden = Expectations::retrace(&only, &run.steps).ok_or_else(broken_exchange)?;
+    let by_columns = run.steps.first() == Some(&Expect::Columns);
+    let steps = by_columns.then(|| steps_digest(&run.steps));
     let verdicts = run.verdicts.clone();
     let judged: Vec<Judged<'_>> = messages
         .iter()
@@ -134,6 +131,9 @@ pub(crate) async fn run(session: &mut Session, run: Run) -> Result<(), Lost> {
     }
     begin(session, &mut answer, &judged)?;
     drive(session, &mut answer).await?;
+    if !is_complete(&answer.state) {
+        return Err(broken_exchange());
+    }
     conclude(session, &mut answer, &verdicts);
     Ok(())
 }
@@ -541,7 +541,6 @@ fn discards_all(verdict: &Verdict) -> bool {
 /// What is true after the exchange.
 fn conclude(session: &mut Session, answer: &mut Answer, verdicts: &[Verdict]) {
     apply_changes(session, answer);
-    debug_assert!(is_complete(&answer.state));
     session.skipping = answer.state.phase == postern_types::Phase::Skipping;
     session.unsynced = !matches!(
         answer.run.steps.last(),

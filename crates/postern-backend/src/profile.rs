@@ -52,6 +52,19 @@ impl Profile {
     }
 }
 
+/// Settings that are the connection's own: who it works as, and how PostgreSQL reads the texts that were judged. No
+/// session brings a value for them, whatever the Query Validator says.
+pub(crate) fn is_pinned(setting: &str) -> bool {
+    const PINNED: [&str; 5] = [
+        "role",
+        "session_authorization",
+        "standard_conforming_strings",
+        "client_encoding",
+        "backslash_quote",
+    ];
+    PINNED.iter().any(|pinned| pinned.eq_ignore_ascii_case(setting))
+}
+
 /// What is undone between two sessions on one connection. Prepared statements stay: their texts were
 /// judged for each session, and rights are checked when they run. `RESET ALL` leaves the role alone, so it
 /// is reset first.

@@ -6,7 +6,7 @@ use crate::exchange::{self, Lost};
 use crate::inbox::{Ending, Inbox, Run, Work};
 use crate::outbox::{Outbox, Outgoing};
 use crate::pool::{Pool, wash};
-use crate::profile::Profile;
+use crate::profile::{Profile, is_pinned};
 use crate::server::{Io, Server};
 use crate::statements::SessionStatements;
 use postern_types::ring::{Dirty, DirtyBody, OpenSession, Opened};
@@ -150,6 +150,10 @@ impl Session {
             let message = format!("database \"{}\" does not exist", open.database);
             let code = SqlState::parse("3D000").unwrap_or(SqlState::INVALID_AUTHORIZATION);
             return Opened::Failed(Refusal::fatal(code, message));
+        }
+        if let Some((name, _)) = open.settings.iter().find(|(name, _)| is_pinned(name)) {
+            let message = format!("parameter \"{name}\" has one value here");
+            return Opened::Failed(Refusal::fatal(SqlState::INVALID_PARAMETER_VALUE, message));
         }
         match self.shared.pool.acquire(0, &self.profile).await {
             Ok(server) => {

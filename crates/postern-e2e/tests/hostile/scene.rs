@@ -132,8 +132,16 @@ impl Scene {
         }
     }
 
+    /// A client that is signed in; tried again while a part that was held still catches up.
     pub(crate) async fn client(&self, user: &str) -> Raw {
-        Raw::sign_in(self.ring.port(), user).await.unwrap()
+        let end = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            match Raw::sign_in(self.ring.port(), user).await {
+                Ok(client) => return client,
+                Err(error) if tokio::time::Instant::now() > end => panic!("{user} can't sign in: {error}"),
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
     }
 
     /// Rows that only an attack writes.

@@ -1,9 +1,9 @@
 //! Modes, references of refusals, a policy that changes, and the tenant in values that are bound.
 
-use super::kit::{Kit, M, Noted, payload, query};
+use super::kit::{Kit, M, Noted, payload};
 use postern_ledger::{Event, Outcome};
 use postern_policy::Policy;
-use postern_types::ring::{CleanBody, DefinitionKind, Verdict};
+use postern_types::ring::{DefinitionKind, Verdict};
 use postern_wire::{put_bind, put_execute, put_parse, put_sync};
 
 /// A policy in which the role of `ann`, whose tenant is `acme`, is in this mode.
