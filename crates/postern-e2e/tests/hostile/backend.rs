@@ -253,7 +253,8 @@ async fn answers(table: &mut Table, hijacker: &mut Hijacker<'_>) {
     let one = |build: fn(&Order) -> Made| -> Build { Box::new(move |order| vec![build(order)]) };
     let plain = |payload: Vec<u8>| -> Build { Box::new(move |order| vec![order.part(&payload)]) };
     let end = || [complete("SELECT 1"), ready()].concat();
-    let cases: Vec<(&str, Fate, Build, Box<dyn Fn(&[Message]) -> bool>)> = vec![
+    type Effect = Box<dyn Fn(&[Message]) -> bool>;
+    let cases: Vec<(&str, Fate, Build, Effect)> = vec![
         (
             "a row before its description",
             legal,

@@ -547,7 +547,8 @@ async fn signing_in(table: &mut Table, hijacker: &mut Hijacker<'_>) {
     let mut changed = state.clone();
     *changed.last_mut().unwrap() ^= 1;
     let (right, _) = scram().respond(&message, "owner").unwrap();
-    let cases: Vec<(&str, SessionId, &str, Vec<u8>, Option<Vec<u8>>)> = vec![
+    type Case<'a> = (&'a str, SessionId, &'a str, Vec<u8>, Option<Vec<u8>>);
+    let cases: Vec<Case<'_>> = vec![
         ("a wrong proof", id, "owner", wrong, Some(state.clone())),
         (
             "another user's proof",

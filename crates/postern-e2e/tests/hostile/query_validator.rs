@@ -420,7 +420,7 @@ async fn sessions(table: &mut Table, hijacker: &mut Hijacker<'_>) {
         // In transaction pooling what the database says to it comes with the first statement.
         let ready = matches!(opened, Some(Some(Opened::Ready(_))));
         let mut worked = false;
-        let mut seen = format!("{}", if ready { "opened" } else { "not opened" });
+        let mut seen = if ready { "opened" } else { "not opened" }.to_owned();
         if ready {
             let first = Header {
                 session: id,
