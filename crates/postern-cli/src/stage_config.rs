@@ -68,6 +68,9 @@ backends = [{backend}]
 # Where clients connect.
 listen = {listen}
 
+# Networks that clients may come from; others are refused before anything else.
+client_networks = [\"0.0.0.0/0\", \"::/0\"]
+
 # prefer: TLS when the client asks for it; require: no sign-in without TLS; disable: never.
 tls_mode = \"prefer\"
 tls_certificate_file = \"tls/server.crt\"
@@ -94,6 +97,15 @@ mock_secret_file = \"keys/mock.secret\"
 
 # How long a signed-in session may last (seconds).
 ticket_lifetime_s = 43200
+
+# Who fails to sign in so often is locked out for lock_s, which doubles with each failure after that. A user who has
+# signed in from an address before is counted there apart, so that nobody else can lock out an application.
+[sign_in]
+failures = 5
+failures_of_address = 20
+lock_s = 30
+longest_lock_s = 900
+forget_s = 3600
 "
     .to_owned()
 }

@@ -1,11 +1,12 @@
 //! The task of one client: from the accepted socket to its end.
 
+use crate::door::Turned;
 use crate::frontend::{Frontend, Seat};
 use crate::signin::{self, Failure, Occupied};
 use crate::startup::{self, Opening};
 use crate::stream::ClientStream;
 use bytes::BytesMut;
-use postern_ledger::{Event, Record};
+use postern_ledger::{Details, Event, Level, Outcome, Record};
 use postern_runtime::unix_ms;
 use postern_types::{Refusal, SqlState};
 use postern_wire::put_refusal;
@@ -27,6 +28,8 @@ const LARGE_READ_BYTES: usize = 128 * 1024;
 const SLICES: usize = 16;
 /// How long a client may take to read an error and close.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a client that is turned away may take to say what protocol it speaks.
+const TURNED: Duration = Duration::from_secs(2);
 /// What is still read from a client that has been told good-bye (bytes).
 const FAREWELL_BYTES: usize = 256 * 1024;
 
@@ -81,6 +84,40 @@ pub async fn serve(stream: TcpStream, client: IpAddr, frontend: Rc<Frontend>, co
         }
         Err(Failure::Refused(refusal)) => farewell(&mut stream, Some(&refusal)).await,
         Err(Failure::Left) => {}
+    }
+}
+
+/// Tells a client why it may not come in, in the protocol that it speaks, and nothing more: no place in the Frontend is
+/// made, and nothing goes to the ring. `told` is called at the end.
+pub async fn turn_away(
+    stream: TcpStream,
+    client: IpAddr,
+    turned: Turned,
+    frontend: Rc<Frontend>,
+    told: Counted,
+) {
+    let _told = CallOnDrop(Some(told));
+    let refusal = turned.refusal();
+    frontend.record(&Record {
+        level: Level::Warn,
+        result: Outcome::Refused,
+        details: Details {
+            sqlstate: Some(refusal.code),
+            reason: Some(turned.name()),
+            client: Some(client),
+            ..Details::default()
+        },
+        ..Record::new(unix_ms(), Event::SignIn)
+    });
+    if frontend.commit().is_err() {
+        return;
+    }
+    match tokio::time::timeout(TURNED, startup::open(stream, &frontend)).await {
+        Ok(Opening::Session(mut stream, _) | Opening::Refused(mut stream, _)) => {
+            farewell(&mut stream, Some(&refusal)).await;
+        }
+        // What a stranger asks to cancel goes on, and is not answered.
+        Ok(Opening::Cancel { .. } | Opening::Closed(_)) | Err(_) => {}
     }
 }
 

@@ -1,11 +1,12 @@
 //! `frontend.toml`.
 
+use crate::door::Rules;
 use crate::session::SessionLimits;
 use crate::statements::StatementLimits;
 use postern_bus::{InletConfig, OutletConfig};
 use postern_runtime::sandbox::{Needs, SandboxError, SandboxMode, Sandboxed};
 use postern_runtime::{KeysConfig, LedgerConfig};
-use postern_types::Slot;
+use postern_types::{Network, Rate, Slot};
 use postern_wire::Limits;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -22,6 +23,9 @@ pub struct FrontendConfig {
     pub backends: Vec<Slot>,
     /// Address on which clients connect.
     pub listen: SocketAddr,
+    /// Networks that clients may come from.
+    #[serde(default = "everywhere")]
+    pub client_networks: Vec<Network>,
     /// Whether clients may, must or can't use TLS.
     #[serde(default)]
     pub tls_mode: TlsMode,
@@ -57,6 +61,28 @@ impl Sandboxed for FrontendConfig {
     }
 }
 
+fn everywhere() -> Vec<Network> {
+    Network::EVERYWHERE.to_vec()
+}
+
+/// A configuration by which nobody could sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`client_networks` is empty, so that nobody could connect; leave it out to let everybody connect")]
+pub struct NoNetworks;
+
+impl FrontendConfig {
+    /// Who may come in at all.
+    ///
+    /// # Errors
+    /// When there is no network that clients may come from.
+    pub fn door(&self) -> Result<Rules, NoNetworks> {
+        if self.client_networks.is_empty() {
+            return Err(NoNetworks);
+        }
+        Ok(self.limits.door(self.client_networks.clone()))
+    }
+}
+
 /// TLS towards clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -80,6 +106,10 @@ pub struct LimitsConfig {
     pub connections_before_sign_in: usize,
     /// ... of one address.
     pub connections_before_sign_in_per_address: usize,
+    /// New connections of one address each second, in the long run. All of an IPv6 network /64 are one address.
+    pub connections_per_s_per_address: u32,
+    /// ... at once.
+    pub connections_burst_per_address: u32,
     /// Time from connecting to being signed in.
     pub sign_in_timeout_ms: u64,
     /// Prepared statements a session may have remembered; beyond, the one unused for longest is forgotten.
@@ -109,6 +139,8 @@ impl Default for LimitsConfig {
             sessions: 1000,
             connections_before_sign_in: 200,
             connections_before_sign_in_per_address: 200,
+            connections_per_s_per_address: 1000,
+            connections_burst_per_address: 2000,
             sign_in_timeout_ms: 10_000,
             statements: 5000,
             statement_bytes: 8 * 1024 * 1024,
@@ -152,6 +184,10 @@ impl LimitsConfig {
         within("connections_before_sign_in", before, 1, 100_000)?;
         let each = size(self.connections_before_sign_in_per_address);
         within("connections_before_sign_in_per_address", each, 1, 100_000)?;
+        let per_s = self.connections_per_s_per_address.into();
+        within("connections_per_s_per_address", per_s, 1, 1_000_000)?;
+        let burst = self.connections_burst_per_address.into();
+        within("connections_burst_per_address", burst, 1, 1_000_000)?;
         within("sign_in_timeout_ms", self.sign_in_timeout_ms, 100, 600_000)?;
         within("statements", size(self.statements), 1, 1_000_000)?;
         within("statement_bytes", size(self.statement_bytes), 1024, 1024 * MIB)?;
@@ -183,6 +219,19 @@ impl LimitsConfig {
             exchange_bytes: self.exchange_bytes,
             answer_window: self.answer_window_bytes,
         })
+    }
+
+    /// Who may come in at all.
+    pub fn door(&self, networks: Vec<Network>) -> Rules {
+        Rules {
+            networks,
+            rate: Rate {
+                per_s: self.connections_per_s_per_address,
+                burst: self.connections_burst_per_address,
+            },
+            waiting: self.connections_before_sign_in,
+            waiting_of_address: self.connections_before_sign_in_per_address,
+        }
     }
 
     /// See `sign_in_timeout_ms`.
@@ -231,6 +280,20 @@ directory = "audit/frontend"
         assert_eq!(config.tls_mode, TlsMode::Require);
         assert_eq!(config.limits, LimitsConfig::default());
         assert!(config.limits.checked().is_ok());
+    }
+
+    #[test]
+    fn everybody_may_connect_unless_networks_are_named() {
+        assert_eq!(
+            parse(SAMPLE).unwrap().door().unwrap().networks,
+            Network::EVERYWHERE
+        );
+        let with = |networks: &str| parse(&format!("client_networks = {networks}\n{SAMPLE}"));
+        let named = with("[\"10.0.0.0/8\"]").unwrap().door().unwrap();
+        assert_eq!(named.networks, ["10.0.0.0/8".parse().unwrap()]);
+        assert_eq!(with("[]").unwrap().door(), Err(NoNetworks));
+        let error = with("[\"10.0.0.1/8\"]").unwrap_err().to_string();
+        assert!(error.contains("is 10.0.0.0/8 meant?"), "{error}");
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod client;
 pub mod config;
 pub mod copy;
 pub mod credit;
+pub mod door;
 pub mod exchange;
 pub mod frontend;
 pub mod inlet;
@@ -62,6 +63,7 @@ pub async fn run(config: FrontendConfig, context: StageContext) -> anyhow::Resul
 
 async fn live(config: FrontendConfig, context: StageContext) -> anyhow::Result<()> {
     let session_limits = config.limits.checked()?;
+    let door = config.door()?;
     let tls = tls::acceptor(&config)?;
     let keyring = config.keys.keyring(context.stage, context.instance)?;
     let sealer = keyring.sealer(Link::FrontendToQueryValidator)?;
@@ -97,7 +99,7 @@ async fn live(config: FrontendConfig, context: StageContext) -> anyhow::Result<(
     tracing::info!(listen = %config.listen, "accepting clients");
     context.ready.announce()?;
 
-    tokio::task::spawn_local(listener::run(listener, Rc::clone(&frontend)));
+    tokio::task::spawn_local(listener::run(listener, door, Rc::clone(&frontend)));
     tokio::select! {
         result = outlet::run(Rc::clone(&frontend), outlet, sealer, subject) => result,
         result = inlet::run(Rc::clone(&frontend), inlet, openers) => result,

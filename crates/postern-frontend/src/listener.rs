@@ -1,14 +1,14 @@
 //! Accepts clients, not more than allowed.
 
 use crate::client;
+use crate::door::{Door, Rules, Turned};
 use crate::frontend::Frontend;
 use socket2::{SockRef, TcpKeepalive};
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// Connections the kernel holds until they are accepted.
@@ -33,39 +33,9 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Connections that have not signed in, in all and by address.
-#[derive(Debug, Default)]
-struct Waiting {
-    all: usize,
-    by_address: HashMap<IpAddr, usize>,
-}
-
-impl Waiting {
-    /// Counts a connection, unless there are too many.
-    fn enter(&mut self, address: IpAddr, limit: usize, limit_of_address: usize) -> bool {
-        let of_address = self.by_address.get(&address).copied().unwrap_or(0);
-        if self.all >= limit || of_address >= limit_of_address {
-            return false;
-        }
-        self.all = self.all.saturating_add(1);
-        self.by_address.insert(address, of_address.saturating_add(1));
-        true
-    }
-
-    fn leave(&mut self, address: IpAddr) {
-        self.all = self.all.saturating_sub(1);
-        if let Some(count) = self.by_address.get_mut(&address) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.by_address.remove(&address);
-            }
-        }
-    }
-}
-
 /// Accepts clients until the Frontend stops. Their tasks run on the current `LocalSet`.
-pub async fn run(listener: TcpListener, frontend: Rc<Frontend>) {
-    let waiting = Rc::new(RefCell::new(Waiting::default()));
+pub async fn run(listener: TcpListener, rules: Rules, frontend: Rc<Frontend>) {
+    let gate = Rc::new(Gate::new(rules));
     loop {
         let accepted = tokio::select! {
             biased;
@@ -73,7 +43,7 @@ pub async fn run(listener: TcpListener, frontend: Rc<Frontend>) {
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => admit(stream, peer.ip().to_canonical(), &frontend, &waiting),
+            Ok((stream, peer)) => gate.admit(stream, peer.ip().to_canonical(), &frontend),
             Err(error) => {
                 tracing::warn!(%error, "a connection can't be accepted");
                 tokio::time::sleep(PAUSE).await;
@@ -82,48 +52,61 @@ pub async fn run(listener: TcpListener, frontend: Rc<Frontend>) {
     }
 }
 
-fn admit(stream: TcpStream, address: IpAddr, frontend: &Rc<Frontend>, waiting: &Rc<RefCell<Waiting>>) {
-    let limits = &frontend.limits;
-    let entered = waiting.borrow_mut().enter(
-        address,
-        limits.connections_before_sign_in,
-        limits.connections_before_sign_in_per_address,
-    );
-    if !entered {
-        // Closed without a word: to answer is what a flood wants.
-        tracing::warn!(%address, "too many connections that have not signed in; one was closed");
-        return;
-    }
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
-    let prepared = stream
-        .set_nodelay(true)
-        .and_then(|()| SockRef::from(&stream).set_tcp_keepalive(&keepalive));
-    if let Err(error) = prepared {
-        tracing::debug!(%error, "a socket option could not be set");
-    }
-    let counted = Rc::clone(waiting);
-    let leave = Box::new(move || counted.borrow_mut().leave(address));
-    tokio::task::spawn_local(client::serve(stream, address, Rc::clone(frontend), leave));
+/// The door, and a clock.
+struct Gate {
+    door: RefCell<Door>,
+    begun: Instant,
+    /// Connections closed without a word since one was last told.
+    silent: Cell<u64>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Gate {
+    fn new(rules: Rules) -> Gate {
+        Gate {
+            door: RefCell::new(Door::new(rules, 0)),
+            begun: Instant::now(),
+            silent: Cell::new(0),
+        }
+    }
 
-    #[test]
-    fn one_address_can_not_take_all_places() {
-        let (a, b) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
-        let mut waiting = Waiting::default();
-        assert!(waiting.enter(a, 3, 2));
-        assert!(waiting.enter(a, 3, 2));
-        assert!(!waiting.enter(a, 3, 2));
-        assert!(waiting.enter(b, 3, 2));
-        assert!(!waiting.enter(b, 3, 2));
-        waiting.leave(a);
-        assert!(waiting.enter(b, 3, 2));
-        waiting.leave(a);
-        waiting.leave(b);
-        waiting.leave(b);
-        assert!(waiting.by_address.is_empty() && waiting.all == 0);
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn admit(self: &Rc<Self>, stream: TcpStream, address: IpAddr, frontend: &Rc<Frontend>) {
+        let entered = self.door.borrow_mut().enter(address, self.now_ms());
+        if let Err(turned) = entered {
+            return self.turn_away(stream, address, turned, frontend);
+        }
+        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
+        let prepared = stream
+            .set_nodelay(true)
+            .and_then(|()| SockRef::from(&stream).set_tcp_keepalive(&keepalive));
+        if let Err(error) = prepared {
+            tracing::debug!(%error, "a socket option could not be set");
+        }
+        let gate = Rc::clone(self);
+        let leave = Box::new(move || gate.door.borrow_mut().leave(address));
+        tokio::task::spawn_local(client::serve(stream, address, Rc::clone(frontend), leave));
+    }
+
+    /// Closes a connection. The client is told why, and it is recorded, if that does not happen too often: an answer,
+    /// or a full disk, is what a flood wants.
+    fn turn_away(
+        self: &Rc<Self>,
+        stream: TcpStream,
+        address: IpAddr,
+        turned: Turned,
+        frontend: &Rc<Frontend>,
+    ) {
+        if !self.door.borrow_mut().may_tell(self.now_ms()) {
+            return self.silent.set(self.silent.get().saturating_add(1));
+        }
+        let silent = self.silent.take();
+        tracing::warn!(%address, reason = turned.name(), silent, "connection turned away; silent: so many more were");
+        let gate = Rc::clone(self);
+        let told = Box::new(move || gate.door.borrow_mut().told());
+        let told = client::turn_away(stream, address, turned, Rc::clone(frontend), told);
+        tokio::task::spawn_local(told);
     }
 }

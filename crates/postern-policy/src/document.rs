@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU32;
 
 /// What is wrong with a policy, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -200,6 +201,7 @@ pub(crate) struct LimitsDocument {
     pub(crate) max_bytes: Option<u64>,
     pub(crate) max_statement_bytes: Option<u64>,
     pub(crate) statement_timeout_ms: Option<u32>,
+    pub(crate) max_statements_per_s: Option<NonZeroU32>,
 }
 
 pub(crate) fn read(yaml: &str) -> Result<Document, PolicyError> {

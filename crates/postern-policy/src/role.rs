@@ -5,6 +5,7 @@ use crate::word::StatementWord;
 use postern_types::ErrorDetail;
 use serde_saphyr::Spanned;
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 /// Longest name PostgreSQL keeps, in bytes.
 const MAX_NAME_BYTES: usize = 63;
@@ -45,6 +46,8 @@ pub struct Limits {
     pub max_statement_bytes: Option<u64>,
     /// Longest run of one statement in milliseconds.
     pub statement_timeout_ms: Option<u32>,
+    /// Most statements of one user in a second, all sessions together; as many at once after a pause.
+    pub max_statements_per_s: Option<NonZeroU32>,
 }
 
 impl Role {
@@ -178,6 +181,7 @@ fn limits(own: LimitsDocument, defaults: LimitsDocument) -> Limits {
         max_bytes: own.max_bytes.or(defaults.max_bytes),
         max_statement_bytes: own.max_statement_bytes.or(defaults.max_statement_bytes),
         statement_timeout_ms: own.statement_timeout_ms.or(defaults.statement_timeout_ms),
+        max_statements_per_s: own.max_statements_per_s.or(defaults.max_statements_per_s),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `query-validator.toml`.
 
+use crate::lockout::LockoutConfig;
 use postern_bus::{InletConfig, OutletConfig};
 use postern_runtime::sandbox::{Needs, SandboxError, SandboxMode, Sandboxed};
 use postern_runtime::{KeysConfig, LedgerConfig};
@@ -23,6 +24,9 @@ pub struct QueryValidatorConfig {
     /// How long a session may last, in seconds.
     #[serde(default = "default_ticket_lifetime_s")]
     pub ticket_lifetime_s: u32,
+    /// When who fails to sign in is locked out.
+    #[serde(default)]
+    pub sign_in: LockoutConfig,
     /// Own key and the peers' public keys.
     pub keys: KeysConfig,
     /// Hop `dirty-query`.

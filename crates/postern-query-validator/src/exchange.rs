@@ -22,6 +22,8 @@ pub(crate) struct Asker<'a> {
     pub(crate) roles: &'a [String],
     pub(crate) rights: &'a Rights<'a>,
     pub(crate) who: Who<'a>,
+    /// Why no text of this user's may run now.
+    pub(crate) too_fast: Option<&'a Refusal>,
     /// What a refusal quotes, so that an operator finds its record.
     pub(crate) reference: u32,
 }
@@ -33,6 +35,8 @@ pub(crate) struct Decision {
     pub(crate) steps: Vec<Expect>,
     /// Digests of the texts it runs or prepares, for the ledger.
     pub(crate) digests: Vec<StatementDigest>,
+    /// How many statements it prepares or runs, whichever are more; those of a simple Query all count.
+    pub(crate) statements: u32,
     /// Kind of its first statement, for the ledger.
     pub(crate) action: Option<&'static str>,
     /// The first reason of the policy against it, also where the policy is not enforced.
@@ -88,6 +92,8 @@ pub(crate) fn decide(
         reset_at: None,
         flushed: false,
         instead: None,
+        parsed: 0,
+        executed: 0,
     };
     judge.define(definitions);
     let mut sent = Rewriter::new(payload);
@@ -154,6 +160,10 @@ struct Judge<'a> {
     flushed: bool,
     /// What goes on in place of the message that is being judged.
     instead: Option<Vec<u8>>,
+    /// Statements that came as text.
+    parsed: u32,
+    /// ... and those that a portal runs.
+    executed: u32,
 }
 
 impl Judge<'_> {
@@ -179,6 +189,10 @@ impl Judge<'_> {
     }
 
     fn text(&mut self, sql: &str) -> Arc<Judged> {
+        if let Some(refusal) = self.asker.too_fast {
+            let digest = StatementDigest::of(sql);
+            return Arc::new(Judged::refused(digest, "too-fast", refusal.clone()));
+        }
         self.verdicts.judge(self.asker, sql)
     }
 
@@ -193,6 +207,8 @@ impl Judge<'_> {
         match *message {
             FrontendMessage::Query { sql } => {
                 let judged = self.noted(sql);
+                let statements = u32::try_from(judged.shapes.len()).unwrap_or(u32::MAX);
+                self.parsed = self.parsed.saturating_add(statements.max(1));
                 let met = self.demand(&judged, None);
                 let verdict = self.verdict(&judged, met);
                 self.rule(&judged);
@@ -203,6 +219,7 @@ impl Judge<'_> {
                 sql,
                 parameter_types,
             } => {
+                self.parsed = self.parsed.saturating_add(1);
                 let judged = single(self.noted(sql));
                 let types: Arc<[u32]> = parameter_types.iter().collect();
                 let (judged, verdict) = self.parse(judged, name, &types);
@@ -258,7 +275,10 @@ impl Judge<'_> {
                 };
                 (verdict, Vec::new())
             }
-            FrontendMessage::Execute { portal, .. } => self.execute(portal),
+            FrontendMessage::Execute { portal, .. } => {
+                self.executed = self.executed.saturating_add(1);
+                self.execute(portal)
+            }
             FrontendMessage::Close { target, name } => {
                 self.names.drop(target, name);
                 (Verdict::Allow(Effects::default()), Vec::new())
@@ -491,6 +511,7 @@ impl Judge<'_> {
     }
 
     fn finish(mut self) -> Decision {
+        self.decision.statements = self.parsed.max(self.executed);
         // After a Flush the same transaction goes on, and settings can't be put back in between.
         if self.flushed
             && let Some(at) = self.reset_at

@@ -15,8 +15,10 @@ mod answers;
 mod binding;
 mod config;
 mod exchange;
+mod lockout;
 mod named;
 mod names;
+mod pace;
 mod policy_watch;
 mod record;
 mod rewrite;
@@ -32,6 +34,7 @@ mod wiring;
 mod tests;
 
 pub use config::QueryValidatorConfig;
+pub use lockout::{InvalidLockout, LockoutConfig};
 pub use record::Recorder;
 pub use setup::{Keys, Settings, SetupError};
 pub use stage::{Output, Validator};

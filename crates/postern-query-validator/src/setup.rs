@@ -1,5 +1,6 @@
 //! What a Query Validator is set up with.
 
+use crate::lockout::{InvalidLockout, LockoutConfig};
 use postern_envelope::{Keyring, KeyringError, Opener, Sealer};
 use postern_scram::ScramError;
 use postern_sql::SqlLimits;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub ticket_lifetime_ms: u64,
     /// Gives a fresh SCRAM nonce.
     pub nonce: fn() -> Result<String, ScramError>,
+    /// When who fails to sign in is locked out.
+    pub lockout: LockoutConfig,
     /// Bounds on SQL texts.
     pub sql: SqlLimits,
     /// Bounds on protocol messages.
@@ -54,4 +57,7 @@ pub enum SetupError {
     /// The mock secret is too short to hide anything.
     #[error("the mock secret must have at least 16 bytes; make one with `openssl rand -base64 32`")]
     MockSecret,
+    /// See [`InvalidLockout`].
+    #[error(transparent)]
+    Lockout(#[from] InvalidLockout),
 }

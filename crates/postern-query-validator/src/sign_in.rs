@@ -1,5 +1,6 @@
 //! Signing in: SCRAM with the verifiers of `users.toml`, step by step and without memory between the steps.
 
+use crate::record;
 use crate::stage::Validator;
 use crate::ticket::{self, NotOurs, Purpose};
 use crate::users::User;
@@ -131,9 +132,7 @@ impl Validator {
         {
             return Err(Refused(start_again(), "sign-in-changed"));
         }
-        let verifier = self.verifier(&sign_in.user);
-        let message = server::finish(&half_way.scram, &sign_in.message, &verifier)
-            .map_err(|error| Refused(error.refusal(&sign_in.user), "scram-final"))?;
+        let message = self.prove(&half_way.scram, sign_in, now_ms)?;
         // Only now is it known who asks; whatever is refused from here on tells nothing to strangers.
         let Some(user) = self.users.get(&sign_in.user).cloned() else {
             return Err(Refused(
@@ -165,6 +164,37 @@ impl Validator {
             open: Some(open),
             reason: None,
         })
+    }
+
+    /// Checks the client's proof. Who is locked out gets the same work done and the same answer as for a wrong password,
+    /// whether the proof is right or not: a guess then teaches nothing, not even that it was in vain.
+    fn prove(
+        &mut self,
+        scram: &server::ServerState,
+        sign_in: &SignIn,
+        now_ms: u64,
+    ) -> Result<Vec<u8>, Refused> {
+        let user = &sign_in.user;
+        let address = record::address(&sign_in.client);
+        let verifier = self.verifier(user);
+        let proved = server::finish(scram, &sign_in.message, &verifier);
+        let locked = self.lockout.is_locked(user, address, now_ms);
+        match proved {
+            Ok(_) | Err(ScramError::WrongPassword) if locked => {
+                Err(Refused(ScramError::WrongPassword.refusal(user), "locked-out"))
+            }
+            Ok(message) => {
+                self.lockout.succeeded(user, address);
+                Ok(message)
+            }
+            Err(error) => {
+                // Only this one tells anything of the password.
+                if error == ScramError::WrongPassword {
+                    self.lockout.failed(user, address, now_ms);
+                }
+                Err(Refused(error.refusal(user), "scram-final"))
+            }
+        }
     }
 
     fn open_session(

@@ -2,6 +2,8 @@
 //! are given.
 
 use crate::exchange::{self, Asker, Decision};
+use crate::lockout::Lockout;
+use crate::pace::Pace;
 use crate::record::{self, Recorder};
 use crate::setup::{Keys, Settings, SetupError};
 use crate::ticket::{self, NotOurs, Purpose};
@@ -33,6 +35,8 @@ pub struct Validator {
     pub(crate) policy: Policy,
     pub(crate) users: Users,
     pub(crate) settings: Settings,
+    pub(crate) lockout: Lockout,
+    pace: Pace,
     verdicts: Verdicts,
     open: BTreeMap<Slot, Batch>,
     closed: Vec<Output>,
@@ -70,6 +74,8 @@ impl Validator {
             return Err(SetupError::MockSecret);
         }
         Ok(Validator {
+            lockout: Lockout::new(settings.lockout.checked()?),
+            pace: Pace::new(),
             verdicts: Verdicts::new(settings.sql),
             keys,
             policy,
@@ -374,7 +380,10 @@ impl Validator {
         let Some(rights) = policy.rights(&ticket.roles) else {
             return self.void(opened, request, Unfit::Void("no-role"), now_ms, record);
         };
+        let limit = rights.limits().max_statements_per_s;
+        let too_fast = limit.and_then(|limit| self.pace.refusal(&ticket.user, limit.get(), now_ms));
         let asker = Asker {
+            too_fast: too_fast.as_ref(),
             roles: &ticket.roles,
             rights: &rights,
             who: Who {
@@ -392,6 +401,10 @@ impl Validator {
         );
         match decision {
             Ok(decision) => {
+                if let Some(limit) = limit.filter(|_| too_fast.is_none()) {
+                    self.pace
+                        .charge(&ticket.user, limit.get(), decision.statements, now_ms);
+                }
                 record(&judged(entry, &decision, asker.reference));
                 for learned in &decision.learned {
                     record::learned(&entry, &asker, learned, record);

@@ -50,6 +50,7 @@ pub async fn run(config: QueryValidatorConfig, context: StageContext) -> anyhow:
             .flatten(),
         ticket_lifetime_ms: u64::from(config.ticket_lifetime_s).saturating_mul(1000),
         nonce: postern_scram::fresh_nonce,
+        lockout: config.sign_in,
         sql: postern_sql::SqlLimits::default(),
         wire: postern_wire::Limits::default(),
     };

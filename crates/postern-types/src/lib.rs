@@ -9,6 +9,8 @@ mod contract;
 mod id;
 mod link;
 mod mask;
+mod network;
+mod rate;
 mod refusal;
 mod resequence;
 pub mod ring;
@@ -21,6 +23,8 @@ pub use contract::{
 pub use id::{InstanceId, InvalidSlot, SessionId, Slot};
 pub use link::{Link, Stage};
 pub use mask::{Mask, NoSuchMask, Rounding};
+pub use network::{InvalidNetwork, Network};
+pub use rate::{Bucket, Rate};
 pub use refusal::{Refusal, SqlState};
 pub use resequence::{Arrival, Resequencer};
 pub use ticket::Ticket;

@@ -40,6 +40,8 @@ impl SqlState {
     pub const TOO_MANY_CONNECTIONS: SqlState = SqlState(*b"53300");
     /// A queue or a buffer is full.
     pub const INSUFFICIENT_RESOURCES: SqlState = SqlState(*b"53000");
+    /// Something is done more often than is allowed; it may be tried again.
+    pub const CONFIGURATION_LIMIT_EXCEEDED: SqlState = SqlState(*b"53400");
     /// A statement, a message or an answer is larger than the limit.
     pub const PROGRAM_LIMIT_EXCEEDED: SqlState = SqlState(*b"54000");
     /// The statement was cancelled or ran out of time.

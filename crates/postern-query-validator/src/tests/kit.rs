@@ -127,6 +127,7 @@ pub(super) fn settings() -> Settings {
         mock_secret: vec![7; 32],
         end_point: Some(END_POINT.to_vec()),
         ticket_lifetime_ms: LIFETIME,
+        lockout: crate::LockoutConfig::default(),
         nonce: || Ok("servernonce".to_owned()),
         sql: SqlLimits::default(),
         wire: postern_wire::Limits::default(),

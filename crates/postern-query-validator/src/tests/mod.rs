@@ -4,6 +4,7 @@ mod attacks;
 mod exchanges;
 mod kit;
 mod named;
+mod pace;
 mod policies;
 mod signing_in;
 mod speed;

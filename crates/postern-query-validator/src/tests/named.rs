@@ -64,6 +64,7 @@ impl Bench {
     fn decide(&mut self, definitions: &[Definition], payload: &[u8]) -> Decision {
         let rights = self.policy.rights(&self.roles).unwrap();
         let asker = Asker {
+            too_fast: None,
             roles: &self.roles,
             rights: &rights,
             who: Who {

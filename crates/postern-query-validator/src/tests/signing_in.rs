@@ -201,3 +201,55 @@ fn a_ticket_is_no_sign_in_state() {
     assert_eq!(refusal(kit.step(request).0).0, "28000");
     assert_eq!(kit.records.last().unwrap().reason, Some("not-sign-in-state"));
 }
+
+#[test]
+fn who_guesses_is_locked_out_and_can_not_tell() {
+    // Of a user that exists and of one that does not, the same is told at each step of the same course.
+    let course = |user: &str| {
+        let mut kit = Kit::new();
+        let mut told: Vec<String> = (0..8)
+            .map(|_| refusal(kit.sign_in_with(user, "wrong", Binding::None, |_| {}).0).1)
+            .collect();
+        // Right or wrong is the same now.
+        told.push(refusal(kit.sign_in_with(user, "pencil", Binding::None, |_| {}).0).1);
+        let reasons: Vec<_> = kit.records.iter().filter_map(|record| record.reason).collect();
+        assert_eq!(reasons[..5], ["scram-final"; 5], "{user}");
+        assert_eq!(reasons[5..], ["locked-out"; 4], "{user}");
+        kit.now += 30_000;
+        (told, kit)
+    };
+    let (of_ann, mut kit) = course("ann");
+    let (of_nobody, _) = course("mallory");
+    let same = |told: &String, name| *told == format!("password authentication failed for user \"{name}\"");
+    assert!(of_ann.iter().all(|told| same(told, "ann")), "{of_ann:?}");
+    assert!(
+        of_nobody.iter().all(|told| same(told, "mallory")),
+        "{of_nobody:?}"
+    );
+    let (answer, open) = kit.sign_in_with("ann", "pencil", Binding::None, |_| {});
+    assert!(matches!(answer, SignInAnswer::Accepted { .. }) && open.is_some());
+}
+
+#[test]
+fn a_user_is_not_locked_out_where_it_has_signed_in_before() {
+    let mut kit = Kit::new();
+    let ticket = kit.ticket("ann");
+    assert!(!ticket.is_empty());
+    let elsewhere = |s: &mut postern_types::ring::SignIn| s.client = "198.51.100.7".to_owned();
+    for _ in 0..9 {
+        kit.sign_in_with("ann", "wrong", Binding::None, elsewhere);
+    }
+    let (answer, _) = kit.sign_in_with("ann", "pencil", Binding::None, elsewhere);
+    assert_eq!(refusal(answer).0, "28P01");
+    kit.ticket("ann");
+}
+
+#[test]
+fn disturbed_sign_ins_are_no_guesses() {
+    let mut kit = Kit::new();
+    for _ in 0..9 {
+        let (answer, _) = kit.sign_in_with("ann", "pencil", Binding::EndPoint(&END_POINT), |_| {});
+        assert_eq!(refusal(answer).0, "28000");
+    }
+    kit.ticket("ann");
+}

@@ -16,6 +16,7 @@ roles: {app: {mode: enforce, database_role: app, search_path: shop, statements: 
 
 fn asker<'a>(roles: &'a [String], rights: &'a Rights<'a>) -> Asker<'a> {
     Asker {
+        too_fast: None,
         roles,
         rights,
         who: Who {

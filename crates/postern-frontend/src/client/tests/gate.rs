@@ -11,7 +11,7 @@ use bytes::Bytes;
 use postern_envelope::{Batch, Epochs, Header, Keyring, Sealer, SecretKey};
 use postern_ledger::Ledger;
 use postern_types::ring::{Answer, Opened, RequestBody, SignInAnswer};
-use postern_types::{AnswerState, InstanceId, Link, Stage, body};
+use postern_types::{AnswerState, InstanceId, Link, Network, Stage, body};
 use postern_wire::{
     TransactionStatus, backend_frame, put_command_complete, put_ready, put_sasl_initial, put_startup,
 };
@@ -165,6 +165,7 @@ fn keyring(stage: Stage, secrets: &BTreeMap<Stage, SecretKey>) -> Keyring {
 pub(super) struct Setup {
     pub(super) tls_mode: TlsMode,
     pub(super) limits: LimitsConfig,
+    pub(super) networks: Vec<Network>,
 }
 
 impl Default for Setup {
@@ -172,6 +173,7 @@ impl Default for Setup {
         Setup {
             tls_mode: TlsMode::Prefer,
             limits: LimitsConfig::default(),
+            networks: Network::EVERYWHERE.to_vec(),
         }
     }
 }
@@ -204,6 +206,7 @@ impl Gate {
             .into_iter()
             .map(|stage| (stage, SecretKey::generate().unwrap()))
             .collect();
+        let door = setup.limits.door(setup.networks);
         let own = keyring(Stage::Frontend, &secrets);
         let ledger = tempfile::tempdir().unwrap();
         let instance = InstanceId::random().unwrap();
@@ -248,7 +251,7 @@ impl Gate {
         ring.answer(&nobody, 0, &beat, b"");
         let listener = listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::task::spawn_local(listener::run(listener, Rc::clone(&frontend)));
+        tokio::task::spawn_local(listener::run(listener, door, Rc::clone(&frontend)));
         Gate {
             address,
             ring,

@@ -209,3 +209,52 @@ fn too_many_sessions_are_refused_and_places_come_back() {
         gate.signed_in().await;
     });
 }
+
+#[test]
+fn clients_from_elsewhere_are_told_so_and_cost_no_place() {
+    test(async || {
+        let gate = Gate::open(Setup {
+            networks: vec!["192.0.2.0/24".parse().unwrap()],
+            ..Setup::default()
+        })
+        .await;
+        let mut client = gate.connect().await;
+        client.send(start).await;
+        assert_eq!(client.error().await.as_deref(), Some("28000"));
+        assert!(gate.frontend.seats().is_empty());
+        assert!(gate.frontend.queue.is_idle(), "nothing goes to the ring");
+        let record = std::fs::read_dir(gate.ledger.path()).unwrap();
+        let texts = record.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+        assert!(texts.into_iter().any(|text| text.contains("client-network")));
+    });
+}
+
+#[test]
+fn an_address_that_connects_too_often_is_told_so() {
+    test(async || {
+        let limits = LimitsConfig {
+            connections_per_s_per_address: 1,
+            connections_burst_per_address: 2,
+            ..LimitsConfig::default()
+        };
+        let gate = Gate::open(Setup {
+            limits,
+            ..Setup::default()
+        })
+        .await;
+        let mut codes = Vec::new();
+        for _ in 0..3 {
+            let mut client = gate.connect().await;
+            client
+                .send(|out| put_startup(out, 0, &[("user", "app"), ("replication", "database")]).unwrap())
+                .await;
+            codes.push(client.error().await);
+        }
+        assert_eq!(codes.last().unwrap().as_deref(), Some("53300"));
+        assert_eq!(
+            codes.first().unwrap().as_deref(),
+            Some("0A000"),
+            "the door let it in"
+        );
+    });
+}
