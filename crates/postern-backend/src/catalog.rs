@@ -1,10 +1,12 @@
-//! `postern-backend --config FILE --catalog`: prints `catalog.json` on standard output and exits.
+//! `postern-backend --config FILE --catalog`: prints `catalog.json` on standard output and exits. With `--survey` it
+//! prints how the database guards itself, for `postern doctor`.
 //!
 //! It reads PostgreSQL's system catalogues with the Backend's own credentials, in one read-only transaction
 //! with one snapshot and an empty search path, so that PostgreSQL writes every name with its schema. Nothing
 //! of a client is involved, and no NATS server. Works with PostgreSQL 15 to 18.
 
 mod queries;
+mod survey;
 
 use crate::config::BackendConfig;
 use crate::connect::Connector;
@@ -24,23 +26,30 @@ const MESSAGE_BYTES: u32 = 64 * 1024 * 1024;
 /// How long reading the catalogues may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Whether the command line asks for the catalogue.
-pub fn is_wanted(mut arguments: impl Iterator<Item = OsString>) -> bool {
-    arguments.any(|argument| argument == "--catalog")
+/// What is to be printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Catalog,
+    Survey,
 }
 
-/// Does what `--catalog` asks for; exit codes as those of a stage.
+/// Whether the command line asks for the catalogue or the survey.
+pub fn is_wanted(mut arguments: impl Iterator<Item = OsString>) -> bool {
+    arguments.any(|argument| argument == "--catalog" || argument == "--survey")
+}
+
+/// Does what `--catalog` or `--survey` asks for; exit codes as those of a stage.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     const USAGE: u8 = 2;
     if let Err(error) = postern_runtime::start_log() {
         eprintln!("{error}");
         return ExitCode::from(USAGE);
     }
-    let Some(file) = config_file(arguments) else {
-        eprintln!("usage: postern-backend --config FILE --catalog");
+    let Some((file, wanted)) = command_line(arguments) else {
+        eprintln!("usage: postern-backend --config FILE --catalog|--survey");
         return ExitCode::from(USAGE);
     };
-    match print(&file) {
+    match print(&file, wanted) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");
@@ -49,20 +58,22 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn config_file(mut arguments: impl Iterator<Item = OsString>) -> Option<PathBuf> {
+fn command_line(mut arguments: impl Iterator<Item = OsString>) -> Option<(PathBuf, Wanted)> {
     let mut file = None;
+    let mut wanted = None;
     arguments.next()?;
     while let Some(argument) = arguments.next() {
         match argument.to_str() {
             Some("--config") => file = Some(PathBuf::from(arguments.next()?)),
-            Some("--catalog") => {}
+            Some("--catalog") if wanted.is_none() => wanted = Some(Wanted::Catalog),
+            Some("--survey") if wanted.is_none() => wanted = Some(Wanted::Survey),
             _ => return None,
         }
     }
-    file
+    file.zip(wanted)
 }
 
-fn print(file: &Path) -> anyhow::Result<()> {
+fn print(file: &Path, wanted: Wanted) -> anyhow::Result<()> {
     let config: BackendConfig = postern_runtime::load_config(file)?;
     // Relative paths in it are relative to its directory.
     if let Some(directory) = file
@@ -74,26 +85,28 @@ fn print(file: &Path) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let catalog = runtime.block_on(async {
-        tokio::time::timeout(PATIENCE, read(&config))
+    let text = runtime.block_on(async {
+        tokio::time::timeout(PATIENCE, read(&config, wanted))
             .await
             .context("the database took too long to describe itself")?
     })?;
-    let text = catalog.to_json();
     std::io::Write::write_all(&mut std::io::stdout().lock(), text.as_bytes())?;
     Ok(())
 }
 
-/// Reads the catalogue of the configured database.
+/// Reads what is wanted of the configured database.
 ///
 /// # Errors
 /// When it can't be reached or answers something unexpected.
-async fn read(config: &BackendConfig) -> anyhow::Result<Catalog> {
+async fn read(config: &BackendConfig, wanted: Wanted) -> anyhow::Result<String> {
     let connector = Connector::new(&config.database).context("cannot prepare the database connection")?;
     let server = connector.connect(Place::apart()).await;
     let mut server = server.context("cannot connect to the database")?;
     run(&mut server, queries::BEGIN).await?;
     run(&mut server, queries::EMPTY_PATH).await?;
+    if wanted == Wanted::Survey {
+        return Ok(survey::read(&mut server).await?.to_string());
+    }
     let about: Vec<About> = objects(&mut server, queries::ABOUT).await?;
     let about = about
         .into_iter()
@@ -112,7 +125,7 @@ async fn read(config: &BackendConfig) -> anyhow::Result<Catalog> {
         foreign_keys: objects(&mut server, queries::FOREIGN_KEYS).await?,
     };
     run(&mut server, "COMMIT").await?;
-    Ok(Catalog::new(document)?)
+    Ok(Catalog::new(document)?.to_json())
 }
 
 /// What the database says of itself.
@@ -182,9 +195,15 @@ mod tests {
     fn the_command_line_is_read() {
         assert!(is_wanted(words("b --config x --catalog")));
         assert!(!is_wanted(words("b --config x")));
-        assert_eq!(config_file(words("b --catalog --config x")), Some("x".into()));
-        assert_eq!(config_file(words("b --catalog")), None);
-        assert_eq!(config_file(words("b --catalog --config")), None);
-        assert_eq!(config_file(words("b --catalog --config x --ready-file y")), None);
+        let read = |text| command_line(words(text));
+        assert_eq!(
+            read("b --catalog --config x"),
+            Some(("x".into(), Wanted::Catalog))
+        );
+        assert_eq!(read("b --config x --survey"), Some(("x".into(), Wanted::Survey)));
+        assert_eq!(read("b --catalog"), None);
+        assert_eq!(read("b --catalog --config"), None);
+        assert_eq!(read("b --catalog --survey --config x"), None);
+        assert_eq!(read("b --catalog --config x --ready-file y"), None);
     }
 }

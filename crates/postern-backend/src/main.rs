@@ -1,4 +1,4 @@
-//! `postern-backend --config FILE [--catalog]`
+//! `postern-backend --config FILE [--catalog|--survey]`
 
 use postern_backend::config::BackendConfig;
 use postern_types::Stage;

@@ -123,11 +123,11 @@ pub async fn server_version(admin: &Admin) -> Result<Option<ServerVersion>, Prov
     .await
 }
 
-async fn connect(admin: &Admin) -> Result<Connection, ConnectError> {
+pub(crate) async fn connect(admin: &Admin) -> Result<Connection, ConnectError> {
     Connection::open_with(&admin.url, &admin.user, &admin.password).await
 }
 
-async fn within<T>(
+pub(crate) async fn within<T>(
     admin: &Admin,
     work: impl Future<Output = Result<T, ProvisionError>>,
 ) -> Result<T, ProvisionError> {
@@ -173,7 +173,7 @@ async fn provision_stream(context: &Context, spec: &StreamSpec) -> Result<(), Pr
     Ok(())
 }
 
-fn stream_config(spec: &StreamSpec) -> Config {
+pub(crate) fn stream_config(spec: &StreamSpec) -> Config {
     Config {
         name: spec.name.clone(),
         subjects: spec.subjects.clone(),
@@ -197,7 +197,7 @@ fn stream_config(spec: &StreamSpec) -> Config {
     }
 }
 
-fn consumer_config(spec: &ConsumerSpec) -> pull::Config {
+pub(crate) fn consumer_config(spec: &ConsumerSpec) -> pull::Config {
     pull::Config {
         durable_name: Some(spec.name.clone()),
         filter_subject: spec.filter.clone(),
@@ -209,7 +209,7 @@ fn consumer_config(spec: &ConsumerSpec) -> pull::Config {
     }
 }
 
-fn refused<E: std::fmt::Display>(action: String) -> impl FnOnce(E) -> ProvisionError {
+pub(crate) fn refused<E: std::fmt::Display>(action: String) -> impl FnOnce(E) -> ProvisionError {
     move |error| ProvisionError::Refused {
         action,
         reason: error.to_string(),

@@ -9,7 +9,7 @@ use crate::status::Status;
 use crate::supervise::{UpOptions, up};
 use crate::tether::{self, DeathSignal};
 use crate::users::{self, User, UsersFile};
-use crate::{audit, catalog, policy, terminal};
+use crate::{audit, catalog, doctor, policy, terminal};
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
@@ -43,6 +43,7 @@ enum Command {
     Up(Up),
     Status(StatusArgs),
     Catalog(catalog::CatalogArgs),
+    Doctor(doctor::DoctorArgs),
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     #[command(subcommand)]
@@ -205,6 +206,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Up(args) => run_up(args),
         Command::Status(args) => run_status(&args),
         Command::Catalog(args) => catalog::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Policy(command) => policy::run(&command),
         Command::User(UserCommand::Add(args)) => run_user_add(args),
         Command::User(UserCommand::List(args)) => run_user_list(&args),

@@ -10,6 +10,7 @@ pub mod command;
 mod console;
 pub mod database_url;
 pub mod directory;
+pub mod doctor;
 pub mod hop;
 pub mod init;
 pub mod nats;

@@ -14,16 +14,32 @@ use std::time::Duration;
 /// # Errors
 /// When the server can't be reached or refuses.
 pub async fn provision(ring: &RingDirectory, config: &RingConfig, hop: Hop) -> anyhow::Result<()> {
+    let admin = admin(ring, config, hop)?;
+    let stream = stream(config, hop);
+    bus::provision(&admin, &[stream])
+        .await
+        .with_context(|| format!("can't make the stream {hop}"))
+}
+
+/// How to reach a hop's server as its administrator.
+///
+/// # Errors
+/// When `postern.toml` lacks it, or the password can't be read.
+pub fn admin(ring: &RingDirectory, config: &RingConfig, hop: Hop) -> anyhow::Result<Admin> {
     let nats = config
         .nats
         .get(&hop)
         .with_context(|| format!("postern.toml lacks [nats.{hop}]"))?;
-    let admin = Admin {
+    Ok(Admin {
         url: nats.url.clone(),
         user: nats.admin_user.clone(),
         password: Secret::read(&ring.join(&nats.admin_password_file))?,
-    };
-    let stream = StreamSpec {
+    })
+}
+
+/// The stream of a hop as it should be.
+pub fn stream(config: &RingConfig, hop: Hop) -> StreamSpec {
+    StreamSpec {
         name: hop.name().to_owned(),
         subjects: hop.subjects(),
         storage: match config.streams.storage {
@@ -37,10 +53,7 @@ pub async fn provision(ring: &RingDirectory, config: &RingConfig, hop: Hop) -> a
             .into_iter()
             .map(|(name, filter)| ConsumerSpec { name, filter })
             .collect(),
-    };
-    bus::provision(&admin, &[stream])
-        .await
-        .with_context(|| format!("can't make the stream {hop}"))
+    }
 }
 
 /// Host and port of a hop's server.

@@ -11,7 +11,7 @@ use postern_catalog::Catalog;
 use postern_inspect::plan::Planner;
 use postern_sql::canonical::Canonical;
 use postern_types::ErrorDetail;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -109,6 +109,17 @@ impl Policy {
         self.parts.catalog.as_ref()
     }
 
+    /// Name of the column that says whose a row is, where tenants share tables.
+    pub fn tenant_column(&self) -> Option<&str> {
+        self.parts.tenants.as_ref().map(Tenants::column)
+    }
+
+    /// Whether a table with these columns belongs to tenants.
+    pub fn is_tenant_table(&self, schema: &str, name: &str, columns: &[String]) -> bool {
+        let tenants = self.parts.tenants.as_ref();
+        tenants.is_some_and(|tenants| tenants.covers(schema, name, columns))
+    }
+
     /// The named statements.
     pub fn named(&self) -> &NamedIndex {
         &self.parts.named
@@ -142,6 +153,21 @@ impl Rights<'_> {
     /// Schemas to search for unqualified names; empty when the policy leaves it to the database.
     pub fn search_path(&self) -> &[String] {
         &self.first.search_path
+    }
+
+    /// What the lists of the roles could ever need of tables: privileges, in lower case, and schemas. `None` where
+    /// something else than lists decides.
+    pub fn table_privileges(&self) -> Option<(BTreeSet<&'static str>, BTreeSet<&str>)> {
+        let by_lists = |role: &Role| role.mode == Mode::Enforce && !role.cedar && !role.named;
+        if !self.roles.iter().all(|(_, role)| by_lists(role)) {
+            return None;
+        }
+        let words = self.roles.iter().flat_map(|(_, role)| &role.statements);
+        let schemas = self.roles.iter().flat_map(|(_, role)| &role.schemas);
+        Some((
+            words.flat_map(|word| word.privileges()).copied().collect(),
+            schemas.map(String::as_str).collect(),
+        ))
     }
 
     /// Limits of what the user may do.

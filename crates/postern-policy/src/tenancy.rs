@@ -104,6 +104,18 @@ impl Tenants {
         }
     }
 
+    /// Name of the column that says whose a row is.
+    pub(crate) fn column(&self) -> &str {
+        &self.column
+    }
+
+    /// Whether a table with these columns belongs to tenants.
+    pub(crate) fn covers(&self, schema: &str, name: &str, columns: &[String]) -> bool {
+        let listed =
+            |tables: &BTreeSet<(String, String)>| tables.contains(&(schema.to_owned(), name.to_owned()));
+        self.tables.as_ref().is_none_or(listed) && columns.contains(&self.column)
+    }
+
     /// The setting that the database finds the tenant in.
     pub(crate) fn setting(&self) -> &str {
         &self.setting

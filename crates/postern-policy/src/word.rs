@@ -44,6 +44,24 @@ pub enum StatementWord {
     Call,
 }
 
+impl StatementWord {
+    /// Privileges on tables that statements of this word need; to read what is looked for is among those of all that
+    /// change something.
+    pub(crate) fn privileges(self) -> &'static [&'static str] {
+        use StatementWord as W;
+        match self {
+            W::Select | W::CopyOut | W::Cursor | W::Explain | W::Lock => &["select"],
+            W::Insert => &["insert", "select"],
+            W::CopyIn => &["insert"],
+            W::Update => &["update", "select"],
+            W::Delete => &["delete", "select"],
+            W::Merge => &["insert", "update", "delete", "select"],
+            W::Truncate => &["truncate"],
+            W::Transaction | W::Set | W::Show | W::Listen | W::Notify | W::Call => &[],
+        }
+    }
+}
+
 /// How a kind of statement stands to the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Listing {

@@ -87,6 +87,12 @@ impl Verifier {
         &self.salt
     }
 
+    /// Whether it is that of this password. Costs as much as making one; for tools that look for weak passwords.
+    pub fn is_of(&self, password: &str) -> bool {
+        let same = |made: Verifier| bool::from(made.stored_key.ct_eq(&self.stored_key));
+        self.genuine && Self::from_password(password, &self.salt, self.iterations).is_ok_and(same)
+    }
+
     /// Whether `proof` is that of the password for this exchange. Constant time, mock or not.
     pub(crate) fn accepts(&self, auth_message: &[&[u8]], proof: &Key) -> Choice {
         let signature = crypto::hmac(&self.stored_key, auth_message);

@@ -1,0 +1,108 @@
+//! The ledgers, and what runs.
+
+use super::report::{Area, Report, Status};
+use super::ring::Examined;
+use crate::status::Status as Running;
+use postern_types::Stage;
+
+/// Room on disk below which ledgers will soon stop the ring (bytes).
+const LITTLE: u64 = 256 * 1024 * 1024;
+/// ... and below which somebody should look (bytes).
+const SOME: u64 = 4 * 1024 * 1024 * 1024;
+/// A part that had to be started again so often is not well.
+const RESTARTS: u32 = 3;
+
+pub(super) fn examine(ring: &Examined, report: &mut Report) {
+    ledgers(ring, report);
+    room(ring, report);
+    running(ring, report);
+}
+
+fn ledgers(ring: &Examined, report: &mut Report) {
+    let mut broken = Vec::new();
+    let mut empty = Vec::new();
+    for stage in Stage::ALL {
+        let directory = ring
+            .file(stage, &["ledger", "directory"])
+            .unwrap_or_else(|| ring.ring.ledger(stage));
+        match postern_ledger::verify(&directory) {
+            Ok(_) => {}
+            Err(findings)
+                if findings
+                    .iter()
+                    .all(|f| f.kind == postern_ledger::FindingKind::NoLedger) =>
+            {
+                empty.push(format!("{stage} has recorded nothing yet"));
+            }
+            Err(findings) => {
+                let first = findings.first().map(ToString::to_string).unwrap_or_default();
+                broken.push(format!("{stage}: {first}"));
+            }
+        }
+    }
+    let mut section = report.about(Area::Monitoring);
+    section.each(
+        "ledgers",
+        Status::Fail,
+        &broken,
+        "postern audit verify DIR says where; keep a copy before anything else",
+        "no ledger was changed or cut",
+    );
+    section.each(
+        "ledgers-begun",
+        Status::Warn,
+        &empty,
+        "start the ring once",
+        "all four stages record",
+    );
+}
+
+fn room(ring: &Examined, report: &mut Report) {
+    let mut section = report.about(Area::Monitoring);
+    let directory = ring.ring.join("audit");
+    let mend = "make room: without it the ring stops, because nothing goes on without a record";
+    match rustix::fs::statvfs(&directory) {
+        Err(error) => section.warn("ledger-room", format!("{}: {error}", directory.display()), mend),
+        Ok(disk) => {
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            let told = format!("{} MiB are free for the ledgers", free / 1024 / 1024);
+            if free < LITTLE {
+                section.fail("ledger-room", told, mend);
+            } else if free < SOME {
+                section.warn("ledger-room", told, mend);
+            } else {
+                section.pass("ledger-room", told);
+            }
+        }
+    }
+}
+
+fn running(ring: &Examined, report: &mut Report) {
+    let mut section = report.about(Area::Monitoring);
+    match Running::read(&ring.ring) {
+        Ok(Some(status)) => {
+            let ill: Vec<String> = status
+                .parts
+                .iter()
+                .filter(|(_, part)| part.pid.is_none() || part.restarts >= RESTARTS)
+                .map(|(name, part)| match part.pid {
+                    Some(_) => format!("{name} was started again {} times", part.restarts),
+                    None => format!("{name} is down"),
+                })
+                .collect();
+            section.each(
+                "parts",
+                Status::Warn,
+                &ill,
+                "see what its log says",
+                "all parts run, without falling over",
+            );
+        }
+        Ok(None) => section.warn(
+            "parts",
+            "`postern up` does not run here",
+            "start the ring, or watch its parts yourself",
+        ),
+        Err(error) => section.warn("parts", format!("{error:#}"), "start the ring anew"),
+    }
+}

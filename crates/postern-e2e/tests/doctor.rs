@@ -1,0 +1,344 @@
+//! `postern doctor` against real rings with their databases: one as it comes, a hardened one, and the hardened one with
+//! faults of many kinds, each of which it must name.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking; helpers of tests are not seen as tests by the lints"
+)]
+
+use postern_e2e::nats::Nats;
+use postern_testkit::postgres::Installation;
+use postern_testkit::{Hop, Options, Part, Ring, Stage};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+/// What the doctor said: status by name of the check, all lines, exit code.
+struct Told {
+    by_check: BTreeMap<String, String>,
+    lines: Vec<String>,
+    code: i32,
+}
+
+impl Told {
+    fn status(&self, check: &str) -> &str {
+        self.by_check.get(check).map_or("nothing", String::as_str)
+    }
+
+    fn failed(&self) -> Vec<&str> {
+        let failed = self.by_check.iter().filter(|(_, status)| *status == "fail");
+        failed.map(|(check, _)| check.as_str()).collect()
+    }
+}
+
+fn doctor(ring: &Ring, strict: bool) -> Told {
+    let mut command = Command::new(ring.postern());
+    command.arg("doctor").arg(ring.directory()).arg("--json");
+    if strict {
+        command.arg("--strict");
+    }
+    let output = command.output().unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    let findings = said["findings"].as_array().unwrap();
+    let text = |finding: &Value, key: &str| finding[key].as_str().unwrap().to_owned();
+    for finding in findings {
+        let mended = text(finding, "status") == "pass" || !text(finding, "mend").is_empty();
+        assert!(mended, "{finding} does not say how to mend it");
+    }
+    Told {
+        by_check: findings
+            .iter()
+            .map(|finding| (text(finding, "check"), text(finding, "status")))
+            .collect(),
+        lines: findings.iter().map(ToString::to_string).collect(),
+        code: output.status.code().unwrap(),
+    }
+}
+
+fn edit(file: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(file).unwrap();
+    assert!(text.contains(from), "{} has no {from}", file.display());
+    fs::write(file, text.replacen(from, to, 1)).unwrap();
+}
+
+fn add_user(ring: &Ring, name: &str, role: &str, password: &str) {
+    let status = Command::new(ring.postern())
+        .args(["user", "add", name, "--replace", "--roles", role, "--dir"])
+        .arg(ring.directory())
+        .env("POSTERN_PASSWORD", password)
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+const POLICY: &str = "
+version: 1
+tenants: {column: tenant_id}
+limits: {max_rows: 5000}
+roles:
+  app:
+    mode: enforce
+    database_role: app
+    search_path: shop
+    statements: [select, insert, update, delete, transaction, set, show]
+    schemas: [shop]
+    errors: code-and-message
+    tenancy: rls
+";
+
+const HARDEN: &str = "
+REVOKE owner FROM postern;
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+DO $$ DECLARE t regclass; BEGIN
+  FOR t IN SELECT c.oid::regclass FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+           WHERE a.attname = 'tenant_id' AND c.relkind = 'r' AND c.relnamespace = 'shop'::regnamespace LOOP
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', t);
+    EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', t);
+    EXECUTE format('CREATE POLICY own ON %s USING (true)', t);
+  END LOOP;
+END $$;
+";
+
+/// The newest PostgreSQL at hand that was built with OpenSSL. One that was fetched without root is not.
+fn major_with_tls() -> Option<u32> {
+    (15..=18).rev().find(|major| {
+        let installation = Installation::find(Some(*major)).ok();
+        let program = installation.and_then(|found| fs::read(found.binaries.join("postgres")).ok());
+        program.is_some_and(|bytes| bytes.windows(9).any(|bytes| bytes == b"libssl.so"))
+    })
+}
+
+/// What fails in a hardened ring on this machine.
+fn excused() -> Vec<&'static str> {
+    if major_with_tls().is_some() {
+        Vec::new()
+    } else {
+        println!("no PostgreSQL here speaks TLS, so the doctor must say that the connection has none");
+        vec!["tls-used"]
+    }
+}
+
+/// A ring in which nothing else fails.
+async fn hardened() -> Ring {
+    let ring = Ring::start(Options {
+        policy: Some(POLICY.to_owned()),
+        catalog: true,
+        sql: Some(HARDEN.to_owned()),
+        pg_major: major_with_tls().or(Options::default().pg_major),
+        database_tls: major_with_tls().is_some(),
+        database_settings: vec!["log_connections=on".to_owned()],
+        config: vec![(Stage::Frontend, "tls_mode = \"require\"".to_owned())],
+        ..Options::default()
+    })
+    .await
+    .unwrap();
+    let users = ring.directory().join("users/users.toml");
+    fs::write(&users, "").unwrap();
+    add_user(&ring, "app", "app", "correct horse battery staple");
+    // What a stage of a test does without a kernel that can do it is not what is looked at here.
+    for stage in Stage::ALL {
+        let file = ring.directory().join(format!("{stage}.toml"));
+        edit(&file, "sandbox = \"best-effort\"", "sandbox = \"required\"");
+    }
+    fs::write(ring.directory().join("policy/responses.yaml"), "version: 1\n").unwrap();
+    for file in ["users/users.toml", "policy/responses.yaml"] {
+        let file = ring.directory().join(file);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    ring
+}
+
+#[tokio::test]
+async fn a_ring_as_it_comes_is_not_fit_for_production() {
+    let ring = Ring::start(Options::default()).await.unwrap();
+    let told = doctor(&ring, false);
+    assert_eq!(told.code, 1);
+    for check in ["sandbox", "obvious-passwords", "tls-used"] {
+        assert_eq!(told.status(check), "fail", "{check}: {:#?}", told.lines);
+    }
+    for check in [
+        "client-tls",
+        "open-roles",
+        "catalog",
+        "certificate-issuer",
+        "nats-passwords",
+    ] {
+        assert_eq!(told.status(check), "warn", "{check}: {:#?}", told.lines);
+    }
+    for check in [
+        "stage-keys",
+        "same-key",
+        "peer-keys",
+        "epochs",
+        "certificate",
+        "streams",
+        "nats-permissions",
+        "login-role",
+        "login-owns",
+        "roles-beyond",
+        "ledgers",
+        "policy",
+    ] {
+        assert_eq!(told.status(check), "pass", "{check}: {:#?}", told.lines);
+    }
+    let output = Command::new(ring.postern())
+        .arg("doctor")
+        .arg(ring.directory())
+        .output()
+        .unwrap();
+    println!("{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[tokio::test]
+async fn nothing_fails_in_a_hardened_ring() {
+    let ring = hardened().await;
+    let told = doctor(&ring, false);
+    assert_eq!(told.failed(), excused(), "{:#?}", told.lines);
+    assert_eq!(told.code, i32::from(!excused().is_empty()));
+    let output = Command::new(ring.postern())
+        .arg("doctor")
+        .arg(ring.directory())
+        .output()
+        .unwrap();
+    println!("{}", String::from_utf8_lossy(&output.stdout));
+    // The certificate signs itself, so there is something to look at.
+    assert_eq!(doctor(&ring, true).code, 1);
+    assert_eq!(told.status("grants"), "pass");
+    ring.database_sql("GRANT TRUNCATE ON shop.products TO app")
+        .unwrap();
+    let told = doctor(&ring, false);
+    assert_eq!(told.status("grants"), "warn", "the policy lets nobody truncate");
+}
+
+#[tokio::test]
+async fn every_planted_fault_is_named() {
+    let ring = hardened().await;
+    let at = |file: &str| ring.directory().join(file);
+    // Keys, files, sandbox.
+    fs::set_permissions(at("keys/frontend.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(at("policy/policy.yaml"), fs::Permissions::from_mode(0o666)).unwrap();
+    fs::copy(at("keys/backend.key"), at("keys/response-validator.key")).unwrap();
+    edit(&at("backend.toml"), "epoch = 1", "epoch = 2");
+    edit(
+        &at("frontend.toml"),
+        "sandbox = \"required\"",
+        "sandbox = \"off\"",
+    );
+    // TLS and users.
+    let other = Command::new(ring.postern())
+        .args(["init", "--database", "postgres://a:b@127.0.0.1/c"])
+        .arg(ring.files().join("other"))
+        .output()
+        .unwrap();
+    assert!(other.status.success());
+    fs::copy(ring.files().join("other/tls/server.key"), at("tls/server.key")).unwrap();
+    edit(
+        &at("frontend.toml"),
+        "tls_mode = \"require\"",
+        "tls_mode = \"prefer\"",
+    );
+    add_user(&ring, "bob", "app", "bob");
+    // Policy.
+    edit(&at("policy/policy.yaml"), "mode: enforce", "mode: learn");
+    fs::write(
+        at("policy/responses.yaml"),
+        "version: 1\nmasks:\n  - {column: shop.customers.card_number, mask: hash}\n",
+    )
+    .unwrap();
+    fs::remove_file(at("keys/mask.secret")).unwrap();
+    // NATS: files, and a server that runs.
+    let conf = at("nats/dirty-query.conf");
+    edit(&conf, "server_name:", "http_port: 8222\nserver_name:");
+    edit(&conf, "publish: { allow: [\"", "publish: { allow: [\">\", \"");
+    edit(
+        &at("nats/clean-resp.conf"),
+        "listen: \"127.0.0.1:",
+        "listen: \"0.0.0.0:",
+    );
+    let text = fs::read_to_string(at("postern.toml")).unwrap();
+    let config: toml::Table = text.parse().unwrap();
+    let server = &config["nats"]["clean-query"];
+    let password = fs::read_to_string(at(server["admin_password_file"].as_str().unwrap())).unwrap();
+    let address = server["url"]
+        .as_str()
+        .unwrap()
+        .trim_start_matches("nats://")
+        .to_owned();
+    let user = server["admin_user"].as_str().unwrap();
+    let mut nats = Nats::listen(&address, user, password.trim(), "_INBOX.x")
+        .await
+        .unwrap();
+    let copy = br#"{"name":"copy","subjects":["copied"],"storage":"memory","retention":"limits","discard":"old","max_bytes":1048576}"#;
+    nats.publish("$JS.API.STREAM.CREATE.copy", copy).await.unwrap();
+    nats.gather_for(std::time::Duration::from_millis(300))
+        .await
+        .unwrap();
+    // The database.
+    for sql in [
+        "ALTER ROLE postern BYPASSRLS",
+        "GRANT pg_read_all_data TO postern",
+        "GRANT CREATE ON SCHEMA public TO PUBLIC",
+        "ALTER TABLE shop.orders NO FORCE ROW LEVEL SECURITY",
+        "ALTER TABLE shop.customers OWNER TO app",
+        "CREATE TABLE shop.later (id int)",
+        "ALTER ROLE postern SET password_encryption = 'md5'",
+    ] {
+        ring.database_sql(sql).unwrap();
+    }
+    // A ledger of a stage that has stopped, so that nothing is written meanwhile.
+    ring.stop(Part::Stage(Stage::ResponseValidator));
+    let ledger = fs::read_dir(at("audit/response-validator")).unwrap();
+    let mut files: Vec<_> = ledger.map(|file| file.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "jsonl"));
+    let first = files.iter().min().expect("a ledger has files");
+    edit(first, "stage.start", "stage.stort");
+
+    let told = doctor(&ring, false);
+    for line in &told.lines {
+        println!("{line}");
+    }
+    assert_eq!(told.code, 1);
+    for check in [
+        "secret-files",
+        "writable-files",
+        "same-key",
+        "peer-keys",
+        "epochs",
+        "sandbox",
+        "certificate",
+        "obvious-passwords",
+        "learn-mode",
+        "mask-key",
+        "nats-monitoring",
+        "nats-permissions",
+        "nats-listen",
+        "streams",
+        "login-role",
+        "roles-beyond",
+        "public-create",
+        "row-security",
+        "tenant-owners",
+        "catalog",
+        "password-encryption",
+        "ledgers",
+    ] {
+        assert_eq!(told.status(check), "fail", "{check} was not found");
+    }
+    assert_eq!(told.status("client-tls"), "warn");
+    let streams: Vec<&String> = told
+        .lines
+        .iter()
+        .filter(|line| line.contains("stream copy"))
+        .collect();
+    assert!(
+        streams.len() == 1 && streams[0].contains(Hop::CleanQuery.name()),
+        "{streams:?}"
+    );
+}
