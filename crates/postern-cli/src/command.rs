@@ -9,7 +9,7 @@ use crate::status::Status;
 use crate::supervise::{UpOptions, up};
 use crate::tether::{self, DeathSignal};
 use crate::users::{self, User, UsersFile};
-use crate::{audit, catalog, doctor, policy, terminal};
+use crate::{audit, catalog, doctor, firewall, policy, terminal};
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
@@ -44,6 +44,7 @@ enum Command {
     Status(StatusArgs),
     Catalog(catalog::CatalogArgs),
     Doctor(doctor::DoctorArgs),
+    Firewall(firewall::FirewallArgs),
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     #[command(subcommand)]
@@ -83,6 +84,9 @@ struct Init {
     /// Whether a stage starts where the kernel can't take away from it what it does not need.
     #[arg(long, value_enum, default_value = "required")]
     sandbox: Sandbox,
+    /// Write rules for nftables and systemd too; see `postern firewall`.
+    #[arg(long)]
+    firewall: bool,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -207,6 +211,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(args) => run_status(&args),
         Command::Catalog(args) => catalog::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Firewall(args) => firewall::run(&args),
         Command::Policy(command) => policy::run(&command),
         Command::User(UserCommand::Add(args)) => run_user_add(args),
         Command::User(UserCommand::List(args)) => run_user_list(&args),
@@ -236,6 +241,9 @@ fn run_init(args: Init) -> anyhow::Result<ExitCode> {
         sandbox: args.sandbox,
     };
     let ring = init(&options)?;
+    if args.firewall {
+        firewall::write(&ring)?;
+    }
     let shown = args.directory.display();
     if args.json {
         say!("{}", json!({ "directory": ring.path(), "listen": args.listen }));

@@ -213,6 +213,7 @@ fn write_ring_config(
         stage_directory: None,
         frontends: vec![frontend],
         backends: vec![backend],
+        hosts: BTreeMap::new(),
         streams: StreamsConfig {
             storage: options.storage,
             max_bytes: match options.storage {

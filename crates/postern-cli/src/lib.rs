@@ -11,6 +11,7 @@ mod console;
 pub mod database_url;
 pub mod directory;
 pub mod doctor;
+pub mod firewall;
 pub mod hop;
 pub mod init;
 pub mod nats;

@@ -1,5 +1,6 @@
 //! `postern.toml`: what a ring is made of, for those who run it. The stages never read it.
 
+use crate::firewall::Hosts;
 use crate::hop::Hop;
 use anyhow::Context as _;
 use postern_types::Slot;
@@ -24,6 +25,10 @@ pub struct RingConfig {
     pub frontends: Vec<Slot>,
     /// Slots of the Backends.
     pub backends: Vec<Slot>,
+    /// Addresses of the parts, for `postern firewall`; those that are not listed are where the other files look for
+    /// them.
+    #[serde(default, skip_serializing_if = "Hosts::is_empty")]
+    pub hosts: Hosts,
     /// Limits of the four streams.
     pub streams: StreamsConfig,
     /// The NATS servers.

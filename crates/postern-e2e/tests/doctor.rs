@@ -179,6 +179,7 @@ async fn a_ring_as_it_comes_is_not_fit_for_production() {
         "epochs",
         "certificate",
         "streams",
+        "firewall",
         "nats-permissions",
         "login-role",
         "login-owns",
@@ -245,6 +246,18 @@ async fn every_planted_fault_is_named() {
         "tls_mode = \"prefer\"",
     );
     add_user(&ring, "bob", "app", "bob");
+    // The network.
+    let rules = Command::new(ring.postern())
+        .arg("firewall")
+        .arg(ring.directory())
+        .output()
+        .unwrap();
+    assert!(
+        rules.status.success(),
+        "{}",
+        String::from_utf8_lossy(&rules.stderr)
+    );
+    edit(&at("frontend.toml"), "0.0.0.0/0", "10.0.0.0/8");
     // Policy.
     edit(&at("policy/policy.yaml"), "mode: enforce", "mode: learn");
     fs::write(
@@ -319,6 +332,7 @@ async fn every_planted_fault_is_named() {
         "nats-monitoring",
         "nats-permissions",
         "nats-listen",
+        "firewall",
         "streams",
         "login-role",
         "roles-beyond",

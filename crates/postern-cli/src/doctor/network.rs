@@ -54,6 +54,7 @@ pub(super) fn examine(ring: &Examined, report: &mut Report) {
             "clients come from named networks or from this machine only",
         );
     }
+    firewall(ring, report);
     let verified = ring.text(Stage::Backend, &["database", "tls"]);
     let host = ring
         .text(Stage::Backend, &["database", "host"])
@@ -72,5 +73,39 @@ pub(super) fn examine(ring: &Examined, report: &mut Report) {
             format!("TLS to the database: {how}, so somebody between can pose as it"),
             mend,
         ),
+    }
+}
+
+/// Whether rules were written for the hosts, and are those of today's topology. Whether they are loaded is not seen here.
+fn firewall(ring: &Examined, report: &mut Report) {
+    let mut section = report.about(Area::Network);
+    let mend = "postern firewall DIR, and load the rules on each host";
+    let one_machine = crate::firewall::is_one_machine(&ring.ring);
+    match crate::firewall::stale(&ring.ring) {
+        Err(error) => section.fail("firewall", format!("{error:#}"), "mend [hosts] of postern.toml"),
+        Ok(None) if one_machine.unwrap_or(false) => {
+            section.pass(
+                "firewall",
+                "everything is on this machine, and no rules were written",
+            );
+        }
+        Ok(None) => section.fail(
+            "firewall",
+            "parts are on several machines and no rules were written",
+            mend,
+        ),
+        Ok(Some(stale)) => {
+            let stale: Vec<String> = stale
+                .iter()
+                .map(|file| format!("{} is out of date", file.display()))
+                .collect();
+            section.each(
+                "firewall",
+                Status::Fail,
+                &stale,
+                mend,
+                "the rules that were written are those of this topology",
+            );
+        }
     }
 }
