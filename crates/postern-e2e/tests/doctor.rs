@@ -201,7 +201,12 @@ async fn a_ring_as_it_comes_is_not_fit_for_production() {
 async fn nothing_fails_in_a_hardened_ring() {
     let ring = hardened().await;
     let told = doctor(&ring, false);
-    assert_eq!(told.failed(), excused(), "{:#?}", told.lines);
+    let failed: Vec<&String> = told
+        .lines
+        .iter()
+        .filter(|line| line.contains("\"fail\""))
+        .collect();
+    assert_eq!(told.failed(), excused(), "{failed:#?}");
     assert_eq!(told.code, i32::from(!excused().is_empty()));
     let output = Command::new(ring.postern())
         .arg("doctor")

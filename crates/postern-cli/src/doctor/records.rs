@@ -4,6 +4,8 @@ use super::report::{Area, Report, Status};
 use super::ring::Examined;
 use crate::status::Status as Running;
 use postern_types::Stage;
+use std::path::Path;
+use std::time::Duration;
 
 /// Room on disk below which ledgers will soon stop the ring (bytes).
 const LITTLE: u64 = 256 * 1024 * 1024;
@@ -25,7 +27,7 @@ fn ledgers(ring: &Examined, report: &mut Report) {
         let directory = ring
             .file(stage, &["ledger", "directory"])
             .unwrap_or_else(|| ring.ring.ledger(stage));
-        match postern_ledger::verify(&directory) {
+        match verify(&directory) {
             Ok(_) => {}
             Err(findings)
                 if findings
@@ -55,6 +57,15 @@ fn ledgers(ring: &Examined, report: &mut Report) {
         "start the ring once",
         "all four stages record",
     );
+}
+
+/// A running stage may be in the middle of a write; what is wrong is still wrong a moment later.
+fn verify(directory: &Path) -> Result<postern_ledger::Report, Vec<postern_ledger::Finding>> {
+    const MOMENT: Duration = Duration::from_millis(100);
+    postern_ledger::verify(directory).or_else(|_| {
+        std::thread::sleep(MOMENT);
+        postern_ledger::verify(directory)
+    })
 }
 
 fn room(ring: &Examined, report: &mut Report) {
