@@ -4,12 +4,15 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a test may fail by panicking"
 )]
 
+use postern_bus::SignIn;
 use postern_cli::directory::RingDirectory;
 use postern_cli::hop::Hop;
 use postern_cli::init::{InitOptions, init};
+use postern_cli::nats_auth::NatsAuth;
 use postern_cli::part::Part;
 use postern_cli::status::{Status, is_running};
 use postern_types::Stage;
@@ -53,6 +56,9 @@ fn start(stage_script: &str) -> Fixture {
     let mut options = InitOptions::new(files.path().join("ring"), "postgres://u:p@h/d".parse().unwrap());
     options.listen = listener.local_addr().unwrap().to_string();
     options.nats_ports = free_ports();
+    // So that `ask_nats` below can be a few lines.
+    options.nats_auth = NatsAuth::Password;
+    options.nats_tls = false;
     let ring = init(&options).unwrap();
     let stages = files.path().join("stages");
     fs::create_dir(&stages).unwrap();
@@ -146,7 +152,10 @@ fn what_dies_comes_back_and_sigterm_leaves_nothing_behind() {
 fn ask_nats(ring: &RingDirectory, hop: Hop, subject: &str) -> String {
     let config = ring.ring_config().unwrap();
     let nats = &config.nats[&hop];
-    let password = fs::read_to_string(ring.join(&nats.admin_password_file)).unwrap();
+    let SignIn::Password { password_file } = &nats.admin_sign_in else {
+        panic!("not by password")
+    };
+    let password = fs::read_to_string(ring.join(password_file)).unwrap();
     let stream = TcpStream::connect(nats.url.trim_start_matches("nats://")).unwrap();
     let mut lines = BufReader::new(stream.try_clone().unwrap());
     let hello = format!(
