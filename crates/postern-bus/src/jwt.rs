@@ -28,8 +28,8 @@ pub enum JwtError {
     /// Not signed by the key that it names as its issuer.
     #[error("its signature does not fit")]
     Signature,
-    /// For an operator or an account, or by somebody who can't speak for users.
-    #[error("it is not the JWT of a user")]
+    /// Of another kind than wanted, or signed by a kind of key that has no say in it.
+    #[error("it is the JWT of somebody else: of another kind, or signed by a key that may not")]
     Kind,
     /// The key can't sign this kind of token.
     #[error("the key can't sign it")]
@@ -45,8 +45,8 @@ pub struct AccountClaims {
     pub subject: String,
     /// When it is said (seconds since 1970).
     pub issued_at_s: u64,
-    /// What the account may use.
-    pub limits: AccountLimits,
+    /// What the account may use; `None` is no limit, for the account of the server itself.
+    pub limits: Option<AccountLimits>,
     /// Public keys of users whose tokens count no longer when issued at or before the given second.
     pub revoked: BTreeMap<String, u64>,
 }
@@ -120,17 +120,19 @@ pub fn sign_operator(name: &str, issued_at_s: u64, operator: &KeyPair) -> Result
 /// # Errors
 /// When the key is not an operator's.
 pub fn sign_account(claims: &AccountClaims, operator: &KeyPair) -> Result<String, JwtError> {
-    let limits = &claims.limits;
+    let unlimited = AccountLimits::default();
+    let limits = claims.limits.as_ref().unwrap_or(&unlimited);
+    let bounded = |number: u64| claims.limits.map_or(json!(-1), |_| json!(number));
     let nats = json!({
         "limits": {
-            "subs": limits.subscriptions,
+            "subs": bounded(limits.subscriptions.into()),
             "data": -1,
-            "payload": limits.payload_bytes,
+            "payload": bounded(limits.payload_bytes as u64),
             "imports": 0,
             "exports": 0,
             "wildcards": false,
             "disallow_bearer": true,
-            "conn": limits.connections,
+            "conn": bounded(limits.connections.into()),
             "leaf": 0,
             "mem_storage": limits.memory_bytes,
             "disk_storage": limits.disk_bytes,
@@ -191,23 +193,43 @@ pub fn sign_user(claims: &UserClaims, account: &KeyPair) -> Result<String, JwtEr
 /// # Errors
 /// See [`JwtError`].
 pub fn read_user(token: &str) -> Result<UserCard, JwtError> {
-    #[derive(Deserialize)]
-    struct Head {
-        alg: String,
-    }
-    #[derive(Deserialize)]
-    struct Body {
-        sub: String,
-        iss: String,
-        #[serde(default)]
-        exp: u64,
-        nats: Nats,
-    }
-    #[derive(Deserialize)]
-    struct Nats {
-        #[serde(rename = "type")]
-        kind: String,
-    }
+    let body = read(token, "user", KeyPairType::Account)?;
+    Ok(UserCard {
+        subject: body.sub,
+        issuer: body.iss,
+        expires_at_s: (body.exp != 0).then_some(body.exp),
+    })
+}
+
+/// Reads the token of an account and gives back the account's public key.
+///
+/// # Errors
+/// See [`JwtError`].
+pub fn read_account(token: &str) -> Result<String, JwtError> {
+    Ok(read(token, "account", KeyPairType::Operator)?.sub)
+}
+
+#[derive(Deserialize)]
+struct Head {
+    alg: String,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    sub: String,
+    iss: String,
+    #[serde(default)]
+    exp: u64,
+    nats: Nats,
+}
+
+#[derive(Deserialize)]
+struct Nats {
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+fn read(token: &str, kind: &str, issued_by: KeyPairType) -> Result<Body, JwtError> {
     if token.len() > MAX_JWT_BYTES {
         return Err(JwtError::Form);
     }
@@ -220,17 +242,13 @@ pub fn read_user(token: &str) -> Result<UserCard, JwtError> {
     }
     let body: Body = serde_json::from_slice(&decode(body)?).map_err(|_| JwtError::Form)?;
     let issuer = KeyPair::from_public_key(&body.iss).map_err(|_| JwtError::Kind)?;
-    if body.nats.kind != "user" || issuer.key_pair_type() != KeyPairType::Account {
+    if body.nats.kind != kind || issuer.key_pair_type() != issued_by {
         return Err(JwtError::Kind);
     }
     issuer
         .verify(signed.as_bytes(), &decode(signature)?)
         .map_err(|_| JwtError::Signature)?;
-    Ok(UserCard {
-        subject: body.sub,
-        issuer: body.iss,
-        expires_at_s: (body.exp != 0).then_some(body.exp),
-    })
+    Ok(body)
 }
 
 fn sign(
@@ -327,5 +345,6 @@ mod tests {
         }
         let operator = sign_operator("o", 1, &KeyPair::new_operator()).unwrap();
         assert_eq!(read_user(&operator), Err(JwtError::Kind));
+        assert_eq!(read_account(&token), Err(JwtError::Kind));
     }
 }

@@ -6,9 +6,9 @@ use crate::directory::RingDirectory;
 use crate::hop::Hop;
 use crate::secret_file;
 use anyhow::Context as _;
-use postern_bus::TlsConfig;
+use postern_bus::{Secret, TlsConfig};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
 use std::path::Path;
@@ -21,29 +21,57 @@ const LIFETIME: Duration = Duration::from_secs(2 * 365 * 86_400);
 /// Certificates begin this long ago, for machines whose clocks differ.
 const CLOCK_SKEW: Duration = Duration::from_secs(3600);
 
+/// File with the CA's key, in the operator's directory.
+const CA_KEY: &str = "ca.key";
+
 /// Makes the CA, and certificates for the servers of all hops and for these users.
 ///
 /// # Errors
 /// When a file can't be written.
 pub(crate) fn make(ring: &RingDirectory, users: &[&str]) -> anyhow::Result<()> {
-    let authority = Authority::make()?;
+    let key = KeyPair::generate()?;
     secret_file::write(
-        &ring.join(RingDirectory::nats_ca_key()),
-        &authority.0.key().serialize_pem(),
+        &ring.join(RingDirectory::nats_operator_file(CA_KEY)),
+        &key.serialize_pem(),
     )?;
+    let certificate = authority_params()
+        .self_signed(&key)
+        .context("can't make a CA")?
+        .pem();
+    secret_file::write(&ring.join(RingDirectory::nats_server_ca()), &certificate)?;
+    for user in users {
+        let file = RingDirectory::nats_folder(user).join("ca.crt");
+        secret_file::write(&ring.join(file), &certificate)?;
+    }
+    issue(ring, users)
+}
+
+/// New certificates of the CA that there is, for all servers and for these users.
+///
+/// # Errors
+/// When the CA's key can't be read, or a file not be written.
+pub(crate) fn issue(ring: &RingDirectory, users: &[&str]) -> anyhow::Result<()> {
+    let file = ring.join(RingDirectory::nats_operator_file(CA_KEY));
+    let key = KeyPair::from_pem(Secret::read(&file)?.expose())
+        .with_context(|| format!("`{}` does not hold the key of a CA", file.display()))?;
+    let authority = Issuer::new(authority_params(), key);
     for hop in Hop::ALL {
         let stem = ring.join(RingDirectory::nats_server_file(hop, ""));
-        authority.issue(&stem, &server_name(hop), ExtendedKeyUsagePurpose::ServerAuth)?;
+        write(
+            &authority,
+            &stem,
+            &server_name(hop),
+            ExtendedKeyUsagePurpose::ServerAuth,
+        )?;
     }
-    secret_file::write(&ring.join(RingDirectory::nats_server_ca()), &authority.0.pem())?;
     for user in users {
-        let folder = ring.join(RingDirectory::nats_folder(user));
-        authority.issue(
-            &folder.join("tls"),
+        let stem = ring.join(RingDirectory::nats_folder(user)).join("tls");
+        write(
+            &authority,
+            &stem,
             &format!("{user}.postern"),
             ExtendedKeyUsagePurpose::ClientAuth,
         )?;
-        secret_file::write(&folder.join("ca.crt"), &authority.0.pem())?;
     }
     Ok(())
 }
@@ -64,37 +92,37 @@ pub(crate) fn of_user(hop: Hop, user: &str) -> TlsConfig {
     }
 }
 
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+/// What the CA says of itself, the same each time.
+fn authority_params() -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "Postern ring CA");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    set_validity(&mut params, CA_LIFETIME);
+    params
+}
 
-impl Authority {
-    fn make() -> anyhow::Result<Authority> {
-        let mut params = CertificateParams::default();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "Postern ring CA");
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        set_validity(&mut params, CA_LIFETIME);
-        let made = CertifiedIssuer::self_signed(params, KeyPair::generate()?).context("can't make a CA")?;
-        Ok(Authority(made))
-    }
-
-    /// Writes `STEM.crt` and `STEM.key`.
-    fn issue(&self, stem: &Path, name: &str, usage: ExtendedKeyUsagePurpose) -> anyhow::Result<()> {
-        let mut params = CertificateParams::new(vec![name.to_owned()])?;
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![usage];
-        params.use_authority_key_identifier_extension = true;
-        set_validity(&mut params, LIFETIME);
-        let key = KeyPair::generate()?;
-        let made = params
-            .signed_by(&key, &self.0)
-            .with_context(|| format!("can't make a certificate for {name}"))?;
-        secret_file::write(&stem.with_extension("key"), &key.serialize_pem())?;
-        secret_file::write(&stem.with_extension("crt"), &made.pem())?;
-        Ok(())
-    }
+/// Writes `STEM.crt` and `STEM.key`, for a key of its own.
+fn write(
+    authority: &Issuer<'_, KeyPair>,
+    stem: &Path,
+    name: &str,
+    usage: ExtendedKeyUsagePurpose,
+) -> anyhow::Result<()> {
+    let mut params = CertificateParams::new(vec![name.to_owned()])?;
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![usage];
+    params.use_authority_key_identifier_extension = true;
+    set_validity(&mut params, LIFETIME);
+    let key = KeyPair::generate()?;
+    let made = params
+        .signed_by(&key, authority)
+        .with_context(|| format!("can't make a certificate for {name}"))?;
+    secret_file::write(&stem.with_extension("key"), &key.serialize_pem())?;
+    Ok(secret_file::write(&stem.with_extension("crt"), &made.pem())?)
 }
 
 fn set_validity(params: &mut CertificateParams, lifetime: Duration) {

@@ -201,6 +201,7 @@ enum AuditCommand {
 #[derive(Debug, Subcommand)]
 enum KeysCommand {
     Renew(KeysRenew),
+    Revoke(KeysRevoke),
 }
 
 /// Make new JWTs for the users of the NATS servers. Running stages take them by themselves.
@@ -213,6 +214,24 @@ keys/nats/STAGE there afterwards; keys/nats/operator stays here.")]
 struct KeysRenew {
     /// The ring's directory.
     #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// New certificates for the hops as well, of the CA that the ring has.
+    #[arg(long)]
+    certificates: bool,
+}
+
+/// Give a user of the NATS servers a new key, and have the servers refuse the one it had.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  postern keys revoke backend --dir ring
+
+Users are the four stages and admin. A ring that is up goes on: the servers put the old key out, and the stage takes the
+new one by itself.")]
+struct KeysRevoke {
+    /// Name of the user.
+    user: String,
+    /// The ring's directory.
+    #[arg(long = "dir", value_name = "DIR")]
     directory: PathBuf,
 }
 
@@ -246,6 +265,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Audit(AuditCommand::Verify(args)) => audit::verify(&args),
         Command::Audit(AuditCommand::Tail(args)) => audit::tail(&args),
         Command::Keys(KeysCommand::Renew(args)) => run_keys_renew(&args),
+        Command::Keys(KeysCommand::Revoke(args)) => run_keys_revoke(&args),
         Command::Tether(args) => {
             tether::become_command(args.parent, args.signal, &args.command)?;
             Ok(ExitCode::FAILURE)
@@ -296,6 +316,25 @@ fn run_keys_renew(args: &KeysRenew) -> anyhow::Result<ExitCode> {
             say!("The JWTs for the NATS servers are new, and good for {seconds} s.")
         }
         Renewed::NothingRunsOut => say!("The users of the NATS servers have no JWTs; nothing runs out."),
+    }
+    if args.certificates {
+        keys::renew_certificates(&ring)?;
+        keys::reload(&ring)?;
+        say!("The certificates of the hops are new.");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_keys_revoke(args: &KeysRevoke) -> anyhow::Result<ExitCode> {
+    let ring = RingDirectory::new(&args.directory);
+    keys::revoke(&ring, &ring.ring_config()?, &args.user)?;
+    let user = &args.user;
+    if keys::reload(&ring)? {
+        say!("{user} has a new key; the NATS servers refuse the one before.");
+    } else {
+        say!(
+            "{user} has a new key. NATS servers that run elsewhere must reload nats/*.accounts.conf (SIGHUP)."
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

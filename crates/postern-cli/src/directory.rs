@@ -95,19 +95,14 @@ impl RingDirectory {
         PathBuf::from("keys/nats/operator")
     }
 
-    /// Seed of the operator's key, relative to the directory.
-    pub fn nats_operator_seed() -> PathBuf {
-        RingDirectory::nats_operator_folder().join("operator.seed")
+    /// A file of that, relative to the directory.
+    pub fn nats_operator_file(name: &str) -> PathBuf {
+        RingDirectory::nats_operator_folder().join(name)
     }
 
     /// Seed of the key of a server's account, which signs its users' JWTs; relative to the directory.
     pub fn nats_account_seed(hop: Hop) -> PathBuf {
-        RingDirectory::nats_operator_folder().join(format!("{hop}.account.seed"))
-    }
-
-    /// Key of the CA of the hops, relative to the directory.
-    pub fn nats_ca_key() -> PathBuf {
-        RingDirectory::nats_operator_folder().join("ca.key")
+        RingDirectory::nats_operator_file(&format!("{hop}.account.seed"))
     }
 
     /// A NATS server's own certificate or key, relative to the directory.

@@ -175,8 +175,7 @@ fn write_nats(
     frontend: &Slot,
     backend: &Slot,
 ) -> anyhow::Result<()> {
-    let mut users = vec![nats::ADMIN_USER];
-    users.extend(Stage::ALL.iter().map(|stage| stage.name()));
+    let users = nats::all_user_names();
     nats_auth::make_folders(ring, &users)?;
     if options.nats_auth == NatsAuth::Jwt {
         nats_auth::make_operator(ring)?;

@@ -77,6 +77,13 @@ pub(crate) fn user_names(hop: Hop) -> [&'static str; 3] {
     [ADMIN_USER, hop.writer().name(), hop.reader().name()]
 }
 
+/// The names of the users of all servers.
+pub(crate) fn all_user_names() -> Vec<&'static str> {
+    std::iter::once(ADMIN_USER)
+        .chain(Stage::ALL.iter().map(|stage| stage.name()))
+        .collect()
+}
+
 /// The users of a hop's server and what each may do.
 ///
 /// # Errors

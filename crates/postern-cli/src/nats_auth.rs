@@ -142,16 +142,31 @@ fn known(users: &[HopUser], known_by: impl Fn(&str) -> anyhow::Result<KnownBy>) 
     Ok(Accounts::Users(users.iter().map(user).collect::<Result<_, _>>()?))
 }
 
-/// Makes the operator's key, which vouches for the accounts of all four servers.
+/// Makes the operator's key, which vouches for the accounts of all four servers, and what never changes of them: a
+/// server takes other accounts while it runs, but not another operator or system account.
 ///
 /// # Errors
-/// When the file can't be written.
+/// When a file can't be written.
 pub(crate) fn make_operator(ring: &RingDirectory) -> anyhow::Result<()> {
-    let seed = KeyPair::new_operator().seed()?;
-    Ok(secret_file::write(
-        &ring.join(RingDirectory::nats_operator_seed()),
-        &format!("{seed}\n"),
-    )?)
+    let operator = KeyPair::new_operator();
+    let put =
+        |path: std::path::PathBuf, text: &str| secret_file::write(&ring.join(path), &format!("{text}\n"));
+    put(
+        RingDirectory::nats_operator_file("operator.seed"),
+        &operator.seed()?,
+    )?;
+    let token = jwt::sign_operator("ring", now_s(), &operator)?;
+    put(RingDirectory::nats_operator_file("operator.jwt"), &token)?;
+    // Nobody is ever to sign in to the system account, so nobody keeps its key.
+    let claims = AccountClaims {
+        name: "SYS".to_owned(),
+        subject: KeyPair::new_account().public_key(),
+        issued_at_s: now_s(),
+        limits: None,
+        revoked: BTreeMap::new(),
+    };
+    let token = jwt::sign_account(&claims, &operator)?;
+    Ok(put(RingDirectory::nats_operator_file("system.jwt"), &token)?)
 }
 
 /// New JWTs for the users of a hop's server, for the keys that they have.
@@ -205,25 +220,37 @@ pub(crate) fn operator_accounts(
     limits: &AccountLimits,
     revoked: BTreeMap<String, u64>,
 ) -> anyhow::Result<Accounts> {
-    let operator = key(ring, &RingDirectory::nats_operator_seed())?;
+    let operator = key(ring, &RingDirectory::nats_operator_file("operator.seed"))?;
     let account = key(ring, &RingDirectory::nats_account_seed(hop))?;
-    // Nobody is ever to sign in to the system account, so nobody keeps its key.
-    let system = KeyPair::new_account();
-    let signed = |name: &str, key: &KeyPair, limits: &AccountLimits, revoked| -> anyhow::Result<_> {
-        let claims = AccountClaims {
-            name: name.to_owned(),
-            subject: key.public_key(),
-            issued_at_s: now_s(),
-            limits: *limits,
-            revoked,
-        };
-        Ok((key.public_key(), jwt::sign_account(&claims, &operator)?))
+    let token = |name| -> anyhow::Result<String> {
+        let file = ring.join(RingDirectory::nats_operator_file(name));
+        Ok(Secret::read(&file)?.expose().to_owned())
+    };
+    let system = token("system.jwt")?;
+    let claims = AccountClaims {
+        name: hop.name().to_owned(),
+        subject: account.public_key(),
+        issued_at_s: now_s(),
+        limits: Some(*limits),
+        revoked,
     };
     Ok(Accounts::Operator {
-        operator: jwt::sign_operator("ring", now_s(), &operator)?,
-        system: signed("SYS", &system, &AccountLimits::default(), BTreeMap::new())?,
-        ring: signed(hop.name(), &account, limits, revoked)?,
+        operator: token("operator.jwt")?,
+        system: (jwt::read_account(&system)?, system),
+        ring: (account.public_key(), jwt::sign_account(&claims, &operator)?),
     })
+}
+
+/// Gives a user a new key in the place of the one it has; gives back the old public key. Its JWT is still for the
+/// old one.
+///
+/// # Errors
+/// When the old key can't be read or the new one not be written.
+pub(crate) fn replace_key(ring: &RingDirectory, hop: Hop, user: &str) -> anyhow::Result<String> {
+    let file = RingDirectory::nats_file(hop, user, "seed");
+    let old = key(ring, &file)?.public_key();
+    secret_file::write(&ring.join(file), &format!("{}\n", KeyPair::new_user().seed()?))?;
+    Ok(old)
 }
 
 /// A key from its seed, which is relative to the ring's directory.

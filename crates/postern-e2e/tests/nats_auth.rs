@@ -8,7 +8,9 @@
     reason = "a test fails by panicking; helpers of tests are not seen as tests by the lints"
 )]
 
-use postern_testkit::{NatsAuth, Options, Part, Ring, Stage};
+use postern_testkit::{Hop, NatsAuth, Options, Part, Ring, Stage};
+use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -58,14 +60,17 @@ fn assert_flawless(said: &str) -> u64 {
 }
 
 async fn serves_by(auth: NatsAuth, tls: bool) {
-    let options = Options {
-        nats_auth: auth,
-        nats_tls: tls,
-        ..Options::default()
-    };
-    let ring = Ring::start(options).await.unwrap();
-    let said = pgbench(&ring, 3).await;
-    println!("{auth:?}, TLS {tls}: {} transactions", assert_flawless(&said));
+    for nats_server in nats_servers() {
+        let options = Options {
+            nats_auth: auth,
+            nats_tls: tls,
+            nats_server,
+            ..Options::default()
+        };
+        let ring = Ring::start(options).await.unwrap();
+        let said = pgbench(&ring, 3).await;
+        println!("{auth:?}, TLS {tls}: {} transactions", assert_flawless(&said));
+    }
 }
 
 #[tokio::test]
@@ -127,6 +132,54 @@ async fn jwts_that_run_out_under_load_cost_no_transaction() {
         let log = ring.log(Part::Stage(stage));
         assert!(!log.contains("have run out"), "{stage} came too late: {log}");
         assert!(!log.contains("ermission denied"), "{stage}: {log}");
+    }
+}
+
+/// Every key and certificate of every part is replaced in turn, the old keys revoked, while statements run.
+#[tokio::test]
+async fn revoked_keys_and_new_certificates_cost_no_transaction() {
+    for nats_server in nats_servers() {
+        let ring = Ring::start(Options {
+            nats_server: nats_server.clone(),
+            ..Options::default()
+        })
+        .await
+        .unwrap();
+        let old = fs::read_to_string(ring.directory().join("keys/nats/backend/clean-query.seed")).unwrap();
+        let replacing = async {
+            for user in ["frontend", "query-validator", "backend", "response-validator"] {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                ring.revoke_nats_user(user).unwrap();
+            }
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            ring.renew_nats_certificates().unwrap();
+            std::future::pending::<()>().await;
+        };
+        let said = tokio::select! {
+            said = pgbench(&ring, 15) => said,
+            () = replacing => unreachable!(),
+        };
+        println!("{nats_server:?}: {} transactions", assert_flawless(&said));
+        let new = fs::read_to_string(ring.directory().join("keys/nats/backend/clean-query.seed")).unwrap();
+        assert_ne!(old, new);
+        for stage in Stage::ALL {
+            let made = connections(&ring, stage);
+            println!("{stage}: {made} connections");
+            assert!(made >= 6, "{stage} made {made} connections");
+        }
+        for hop in Hop::ALL {
+            let log = ring.log(Part::Nats(hop));
+            assert!(log.contains("Reloaded server configuration"), "{hop}: {log}");
+            assert!(!log.contains("connections exceeded"), "{hop}: {log}");
+        }
+    }
+}
+
+/// Those that the hops are tested with, or the one that a ring takes by itself.
+fn nats_servers() -> Vec<Option<PathBuf>> {
+    match std::env::var("POSTERN_TEST_NATS_SERVERS") {
+        Ok(list) => list.split(':').map(|server| Some(server.into())).collect(),
+        Err(_) => vec![None],
     }
 }
 

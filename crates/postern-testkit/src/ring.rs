@@ -327,6 +327,32 @@ impl Ring {
         Ok(())
     }
 
+    /// Gives a NATS user a new key and has the servers refuse the old one, as `postern keys revoke` does.
+    ///
+    /// # Errors
+    /// When it can't be done.
+    pub fn revoke_nats_user(&self, user: &str) -> anyhow::Result<()> {
+        keys::revoke(&self.directory, &self.config, user)?;
+        self.reload_nats();
+        Ok(())
+    }
+
+    /// Gives NATS servers and users new certificates, as `postern keys renew --certificates` does.
+    ///
+    /// # Errors
+    /// When they can't be made.
+    pub fn renew_nats_certificates(&self) -> anyhow::Result<()> {
+        keys::renew_certificates(&self.directory)?;
+        self.reload_nats();
+        Ok(())
+    }
+
+    fn reload_nats(&self) {
+        for hop in Hop::ALL {
+            self.signal(Part::Nats(hop), Signal::HUP);
+        }
+    }
+
     /// Waits until a part that was started is of use: a NATS server has its streams, a stage says so.
     ///
     /// # Errors

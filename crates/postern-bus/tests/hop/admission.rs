@@ -1,7 +1,7 @@
 //! Who gets in, judged by the server; and what is said and done when a stage does not.
 
 use crate::server::{Authority, Method, PATIENCE, SERVER_NAME, Server, binaries, hop, now_s, soon};
-use async_nats::{ConnectErrorKind, ConnectOptions};
+use async_nats::{ConnectErrorKind, ConnectOptions, Event};
 use postern_bus::jwt::{UserClaims, sign_user};
 use postern_bus::provision::{Storage, provision};
 use postern_bus::{Inlet, KeyPair, Outlet};
@@ -110,7 +110,7 @@ async fn the_servers_own_files_hold_no_credential() {
 #[tokio::test]
 async fn jwts_that_do_not_count_are_refused() {
     for binary in binaries() {
-        let mut server = started(&binary, Method::Jwt).await;
+        let server = started(&binary, Method::Jwt).await;
         let claims = |expires_at_s| UserClaims {
             name: "reader".into(),
             subject: server.public_key("reader"),
@@ -133,13 +133,43 @@ async fn jwts_that_do_not_count_are_refused() {
         std::fs::copy(server.path("reader.jwt"), server.path("writer.jwt")).unwrap();
         let kind = refused(&server, "a stolen JWT", server.stolen("writer")).await;
         assert_eq!(kind, ConnectErrorKind::AuthorizationViolation);
+    }
+}
 
-        assert!(server.stolen("reader").connect(server.url()).await.is_ok());
+/// Without a restart, and without anybody else's notice: the revoked connection ends, the others stay.
+#[tokio::test]
+async fn a_revoked_user_is_put_out_and_stays_outside() {
+    for binary in binaries() {
+        let server = started(&binary, Method::Jwt).await;
+        let outlet = soon("the outlet", Outlet::connect(&server.outlet()))
+            .await
+            .unwrap();
+        let (told, mut hears) = tokio::sync::mpsc::unbounded_channel();
+        let revoked = server
+            .stolen("reader")
+            .event_callback(move |event| {
+                let _ = told.send(event);
+                std::future::ready(())
+            })
+            .connect(server.url())
+            .await
+            .unwrap();
         server.revoke("reader");
-        // The others are still let in.
-        server.state().await;
+        soon("the end of the connection", async {
+            while hears.recv().await != Some(Event::Disconnected) {}
+        })
+        .await;
+        drop(revoked);
         let kind = refused(&server, "a revoked user", server.stolen("reader")).await;
         assert_eq!(kind, ConnectErrorKind::AuthorizationViolation);
+        assert!(!server.log().contains("exceeded"), "{}", server.log());
+        // The same user with another key is somebody new.
+        server.new_key("reader");
+        server.renew("reader", now_s() + 60);
+        assert!(server.stolen("reader").connect(server.url()).await.is_ok());
+        soon("a confirmation", outlet.publish("hop", "hello".into()))
+            .await
+            .unwrap();
     }
 }
 

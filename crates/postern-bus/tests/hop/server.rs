@@ -47,6 +47,8 @@ pub(crate) struct Server {
     authority: Authority,
     account: KeyPair,
     operator: KeyPair,
+    operator_jwt: String,
+    system: KeyPair,
     directory: tempfile::TempDir,
 }
 
@@ -63,6 +65,7 @@ impl Server {
             .local_addr()
             .unwrap()
             .port();
+        let operator = KeyPair::new_operator();
         let server = Server {
             binary: binary.to_owned(),
             child: None,
@@ -70,7 +73,9 @@ impl Server {
             method,
             authority: Authority::new("ring"),
             account: KeyPair::new_account(),
-            operator: KeyPair::new_operator(),
+            operator_jwt: sign_operator("ring", now_s(), &operator).unwrap(),
+            operator,
+            system: KeyPair::new_account(),
             directory: tempfile::tempdir().unwrap(),
         };
         server
@@ -164,7 +169,7 @@ impl Server {
         USERS.iter().map(user).collect()
     }
 
-    fn new_key(&self, user: &str) -> KeyPair {
+    pub(crate) fn new_key(&self, user: &str) -> KeyPair {
         let key = KeyPair::new_user();
         std::fs::write(self.path(&format!("{user}.seed")), key.seed().unwrap()).unwrap();
         key
@@ -195,7 +200,6 @@ impl Server {
     }
 
     fn operator_accounts(&self, revoked: &[String]) -> Accounts {
-        let system = KeyPair::new_account();
         let account = |name: &str, key: &KeyPair, limits, revoked: &[String]| {
             let claims = AccountClaims {
                 name: name.to_owned(),
@@ -207,18 +211,17 @@ impl Server {
             (key.public_key(), sign_account(&claims, &self.operator).unwrap())
         };
         Accounts::Operator {
-            operator: sign_operator("ring", now_s(), &self.operator).unwrap(),
-            system: account("SYS", &system, AccountLimits::default(), &[]),
-            ring: account("RING", &self.account, Server::limits(), revoked),
+            operator: self.operator_jwt.clone(),
+            system: account("SYS", &self.system, None, &[]),
+            ring: account("RING", &self.account, Some(Server::limits()), revoked),
         }
     }
 
-    /// Throws a user's key out, and has the server notice.
-    pub(crate) fn revoke(&mut self, user: &str) {
+    /// Throws a user's key out, and has the running server notice.
+    pub(crate) fn revoke(&self, user: &str) {
         let accounts = self.operator_accounts(&[self.public_key(user)]);
         std::fs::write(self.path("accounts.conf"), accounts.to_conf(&Server::limits())).unwrap();
-        self.kill();
-        self.start();
+        self.signal(Signal::HUP);
     }
 
     pub(crate) fn sign_in(&self, user: &str) -> SignIn {
