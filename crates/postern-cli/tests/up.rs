@@ -50,15 +50,21 @@ fn free_ports<const N: usize>() -> [u16; N] {
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
+/// A ring whose NATS servers can be asked by a few lines of code, see `ask_nats`.
 fn start(stage_script: &str) -> Fixture {
+    start_with(stage_script, |options| {
+        options.nats_auth = NatsAuth::Password;
+        options.nats_tls = false;
+    })
+}
+
+fn start_with(stage_script: &str, change: impl FnOnce(&mut InitOptions)) -> Fixture {
     let files = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut options = InitOptions::new(files.path().join("ring"), "postgres://u:p@h/d".parse().unwrap());
     options.listen = listener.local_addr().unwrap().to_string();
     options.nats_ports = free_ports();
-    // So that `ask_nats` below can be a few lines.
-    options.nats_auth = NatsAuth::Password;
-    options.nats_tls = false;
+    change(&mut options);
     let ring = init(&options).unwrap();
     let stages = files.path().join("stages");
     fs::create_dir(&stages).unwrap();
@@ -217,4 +223,43 @@ fn a_stage_that_can_not_run_ends_it_with_a_sentence() {
     let status = ring.supervisor.wait().unwrap();
     assert_eq!(status.code(), Some(1));
     assert!(!ring.ready_file.exists());
+}
+
+/// As `postern init` makes it, with JWTs that would long have run out.
+#[test]
+fn jwts_are_renewed_for_as_long_as_the_ring_is_up() {
+    let mut ring = start_with(WAITS, |options| {
+        options.nats_jwt_lifetime = Duration::from_secs(3);
+    });
+    wait_for("ready", || ring.ready_file.exists());
+    let file = ring
+        .ring
+        .join(RingDirectory::nats_file(Hop::CleanQuery, "backend", "jwt"));
+    let jwt = || fs::read_to_string(&file).unwrap();
+    for round in 1..=3 {
+        let before = jwt();
+        wait_for(&format!("renewal {round}"), || jwt() != before);
+    }
+    // Its own credentials are renewed too: a server that begins anew gets its stream.
+    let before = ring.pid_of(Part::Nats(Hop::DirtyQuery)).unwrap();
+    let store = ring.ring.join("nats/dirty-query");
+    fs::rename(&store, ring.ring.join("nats/old")).unwrap();
+    kill(before, Signal::KILL);
+    let is_there = || contains(&store, "dirty-query");
+    wait_for("the stream is there again", is_there);
+    assert!(
+        ring.supervisor.try_wait().unwrap().is_none(),
+        "postern up gave up"
+    );
+}
+
+/// Whether there is a directory of this name somewhere below.
+fn contains(folder: &std::path::Path, name: &str) -> bool {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return false;
+    };
+    entries.flatten().any(|entry| {
+        let path = entry.path();
+        path.is_dir() && (entry.file_name() == name || contains(&path, name))
+    })
 }

@@ -4,6 +4,7 @@ use crate::server::{Authority, Method, PATIENCE, SERVER_NAME, Server, binaries, 
 use async_nats::{ConnectErrorKind, ConnectOptions, Event};
 use postern_bus::jwt::{UserClaims, sign_user};
 use postern_bus::provision::{Storage, provision};
+use postern_bus::server_conf::MAX_SUBSCRIPTIONS;
 use postern_bus::{Inlet, KeyPair, Outlet};
 use std::io::Write;
 use std::path::Path;
@@ -392,5 +393,55 @@ async fn a_new_jwt_is_taken_while_messages_flow() {
             "{}",
             server.log()
         );
+    }
+}
+
+#[tokio::test]
+async fn a_server_takes_no_more_of_anything_than_the_hop_needs() {
+    for binary in binaries() {
+        for method in [Method::Nkey, Method::Jwt] {
+            let server = started(&binary, method).await;
+            let (told, mut hears) = tokio::sync::mpsc::unbounded_channel();
+            let client = server
+                .stolen("admin")
+                .event_callback(move |event| {
+                    let _ = told.send(event.to_string());
+                    std::future::ready(())
+                })
+                .connect(server.url())
+                .await
+                .unwrap();
+            let mut ears = Vec::new();
+            for number in 0..=MAX_SUBSCRIPTIONS {
+                ears.push(client.subscribe(format!("subject-{number}")).await.unwrap());
+            }
+            soon("the limit of subscriptions", async {
+                while !hears
+                    .recv()
+                    .await
+                    .unwrap()
+                    .contains("aximum subscriptions exceeded")
+                {}
+            })
+            .await;
+
+            // A second stream, which not even the administrator may make.
+            let context = async_nats::jetstream::new(server.raw("admin").await);
+            let second = async_nats::jetstream::stream::Config {
+                name: "second".into(),
+                ..Default::default()
+            };
+            assert!(context.create_stream(second).await.is_err(), "{method:?}");
+
+            let mut inside = Vec::new();
+            let full = loop {
+                match soon("a connection", server.stolen("admin").connect(server.url())).await {
+                    Ok(client) => inside.push(client),
+                    Err(error) => break error,
+                }
+                assert!(inside.len() <= 64, "{method:?}: no limit");
+            };
+            println!("{method:?}: {} connections, then {full}", inside.len());
+        }
     }
 }
