@@ -206,6 +206,7 @@ async fn a_ring_whose_jwts_ran_out_says_so_and_serves_again_once_they_are_renewe
         let line = log.lines().find(|line| line.contains(" ran out ")).unwrap();
         println!("{line}");
         assert!(line.contains(stage.name()), "{line}");
+        assert!(log.contains("have run out"), "{stage}: {log}");
     }
     ring.renew_nats_jwts().unwrap();
     let before: Vec<usize> = Stage::ALL.map(|stage| connections(&ring, stage)).to_vec();
