@@ -130,3 +130,56 @@ fn set_validity(params: &mut CertificateParams, lifetime: Duration) {
     params.not_before = (now.checked_sub(CLOCK_SKEW).unwrap_or(now)).into();
     params.not_after = (now.checked_add(lifetime).unwrap_or(now)).into();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use x509_parser::pem::parse_x509_pem;
+
+    /// What a certificate is for: the names in it, and whether it is good for servers, for clients, and as a CA.
+    fn look(file: &Path) -> (Vec<String>, bool, bool, bool) {
+        let text = std::fs::read(file).unwrap();
+        let pem = parse_x509_pem(&text).unwrap().1;
+        let certificate = pem.parse_x509().unwrap();
+        let names = certificate
+            .subject_alternative_name()
+            .unwrap()
+            .map(|names| {
+                names
+                    .value
+                    .general_names
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect()
+            })
+            .unwrap_or_default();
+        let usage = certificate.extended_key_usage().unwrap();
+        (
+            names,
+            usage.as_ref().is_some_and(|usage| usage.value.server_auth),
+            usage.as_ref().is_some_and(|usage| usage.value.client_auth),
+            certificate.is_ca(),
+        )
+    }
+
+    /// A stage that shows its certificate as a server is not believed, whatever name it would have in it.
+    #[test]
+    fn each_certificate_is_for_one_name_and_one_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let ring = RingDirectory::new(directory.path());
+        let users = crate::nats::all_user_names();
+        crate::nats_auth::make_folders(&ring, &users).unwrap();
+        make(&ring, &users).unwrap();
+        for hop in Hop::ALL {
+            let file = ring.join(RingDirectory::nats_server_file(hop, "crt"));
+            let name = format!("DNSName({hop}.postern)");
+            assert_eq!(look(&file), (vec![name], true, false, false));
+        }
+        for user in users {
+            let folder = ring.join(RingDirectory::nats_folder(user));
+            let name = format!("DNSName({user}.postern)");
+            assert_eq!(look(&folder.join("tls.crt")), (vec![name], false, true, false));
+            assert_eq!(look(&folder.join("ca.crt")), (Vec::new(), false, false, true));
+        }
+    }
+}

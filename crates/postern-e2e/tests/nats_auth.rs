@@ -8,9 +8,11 @@
     reason = "a test fails by panicking; helpers of tests are not seen as tests by the lints"
 )]
 
+use postern_bus::provision::{Admin, server_version};
+use postern_bus::{SignIn, TlsConfig};
 use postern_testkit::{Hop, NatsAuth, Options, Part, Ring, Stage};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -145,7 +147,15 @@ async fn revoked_keys_and_new_certificates_cost_no_transaction() {
         })
         .await
         .unwrap();
-        let old = fs::read_to_string(ring.directory().join("keys/nats/backend/clean-query.seed")).unwrap();
+        let (own, stolen) = (
+            ring.directory().join("keys/nats/backend"),
+            ring.files().join("stolen"),
+        );
+        fs::create_dir(&stolen).unwrap();
+        for entry in fs::read_dir(&own).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), stolen.join(entry.file_name())).unwrap();
+        }
         let replacing = async {
             for user in ["frontend", "query-validator", "backend", "response-validator"] {
                 tokio::time::sleep(Duration::from_secs(2)).await;
@@ -160,8 +170,10 @@ async fn revoked_keys_and_new_certificates_cost_no_transaction() {
             () = replacing => unreachable!(),
         };
         println!("{nats_server:?}: {} transactions", assert_flawless(&said));
-        let new = fs::read_to_string(ring.directory().join("keys/nats/backend/clean-query.seed")).unwrap();
-        assert_ne!(old, new);
+        assert!(server_version(&backend_at_clean_query(&ring, &own)).await.is_ok());
+        let refused = server_version(&backend_at_clean_query(&ring, &stolen)).await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("does not let `backend` in"), "{refused}");
         for stage in Stage::ALL {
             let made = connections(&ring, stage);
             println!("{stage}: {made} connections");
@@ -172,6 +184,26 @@ async fn revoked_keys_and_new_certificates_cost_no_transaction() {
             assert!(log.contains("Reloaded server configuration"), "{hop}: {log}");
             assert!(!log.contains("connections exceeded"), "{hop}: {log}");
         }
+    }
+}
+
+/// The Backend at the server it reads, with the credentials in a directory.
+fn backend_at_clean_query(ring: &Ring, folder: &Path) -> Admin {
+    let config = postern_cli::ring_config::RingConfig::load(&ring.directory().join("postern.toml")).unwrap();
+    let file = |name: &str| folder.join(name);
+    Admin {
+        url: config.nats[&Hop::CleanQuery].url.clone(),
+        user: "backend".to_owned(),
+        sign_in: SignIn::Jwt {
+            jwt_file: file("clean-query.jwt"),
+            seed_file: file("clean-query.seed"),
+        },
+        tls: Some(TlsConfig {
+            server_name: "clean-query.postern".to_owned(),
+            ca_file: file("ca.crt"),
+            certificate_file: file("tls.crt"),
+            key_file: file("tls.key"),
+        }),
     }
 }
 
