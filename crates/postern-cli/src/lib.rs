@@ -6,13 +6,16 @@
 
 pub mod audit;
 pub mod catalog;
+mod certificate;
 pub mod command;
 mod console;
 pub mod database_url;
 pub mod directory;
 pub mod hop;
 pub mod init;
+pub mod keys;
 pub mod nats;
+pub mod nats_auth;
 pub mod part;
 pub mod policy;
 pub mod provision;

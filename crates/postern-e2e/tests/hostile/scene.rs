@@ -4,7 +4,7 @@ use postern_cli::hop::Hop;
 use postern_e2e::nats::{Nats, hijack};
 use postern_e2e::raw::{Message, Raw};
 use postern_envelope::{Batch, Generation, Header, Keyring, Opener, PublicKey, Sealer, SecretKey, batch};
-use postern_testkit::{Options, Ring, TestUser};
+use postern_testkit::{NatsAuth, Options, Ring, TestUser};
 use postern_types::{InstanceId, Link, SessionId, Stage, body};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -67,6 +67,9 @@ impl Scene {
             policy_directory: Some(policy.path().to_owned()),
             catalog: true,
             users: vec![reader],
+            // See `hijack`.
+            nats_auth: NatsAuth::Password,
+            nats_tls: false,
             ..Options::default()
         };
         let ring = Ring::start(options).await.unwrap();
