@@ -1,6 +1,6 @@
 //! Envelopes and batches.
 
-use postern_envelope::{Epochs, Header, Keyring, OpenError, Opener, Sealer, SecretKey, batch};
+use postern_envelope::{Generation, Header, Keyring, OpenError, Opener, Sealer, SecretKey, batch};
 use postern_types::{InstanceId, Link, SessionId, Stage};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -14,19 +14,14 @@ thread_local! {
 fn ends() -> (Sealer, Opener) {
     let frontend = SecretKey::generate().expect("randomness");
     let validator = SecretKey::generate().expect("randomness");
-    let epochs = Epochs {
-        current: 1,
-        previous: None,
-    };
     let (frontend_public, validator_public) = (frontend.public(), validator.public());
     let ring = |stage, instance, secret, peer, public| {
-        Keyring::new(
-            stage,
-            InstanceId([instance; 16]),
+        let held = Generation {
+            epoch: 1,
             secret,
-            BTreeMap::from([(peer, public)]),
-            epochs,
-        )
+            peers: BTreeMap::from([(peer, public)]),
+        };
+        Keyring::new(stage, InstanceId([instance; 16]), held)
     };
     let ours = ring(
         Stage::Frontend,

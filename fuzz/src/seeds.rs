@@ -280,7 +280,6 @@ fn config() -> Vec<Vec<u8>> {
 [keys]
 secret_file = "k"
 epoch = 2
-previous_epoch = 1
 [keys.peers]
 backend = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
 [inlet]

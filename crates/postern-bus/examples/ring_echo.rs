@@ -15,7 +15,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use postern_bus::provision::{Admin, ConsumerSpec, Storage, StreamSpec, provision};
 use postern_bus::relay::{self, Output, Step};
-use postern_bus::{Inlet, InletConfig, Outlet, OutletConfig, Secret};
+use postern_bus::{Inlet, InletConfig, Outlet, OutletConfig, SignIn};
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -91,11 +91,18 @@ impl Options {
         Ok(options)
     }
 
+    fn sign_in(&self) -> SignIn {
+        SignIn::Password {
+            password_file: self.password_file.clone(),
+        }
+    }
+
     fn inlet(&self, url: &str) -> InletConfig {
         InletConfig {
             url: url.to_owned(),
             user: self.user.clone(),
-            password_file: self.password_file.clone(),
+            sign_in: self.sign_in(),
+            tls: None,
             stream: STREAM.to_owned(),
             consumer: CONSUMER.to_owned(),
         }
@@ -105,7 +112,8 @@ impl Options {
         OutletConfig {
             url: url.to_owned(),
             user: self.user.clone(),
-            password_file: self.password_file.clone(),
+            sign_in: self.sign_in(),
+            tls: None,
             stream: STREAM.to_owned(),
         }
     }
@@ -114,7 +122,8 @@ impl Options {
         let admin = Admin {
             url: url.to_owned(),
             user: self.user.clone(),
-            password: Secret::read(&self.password_file)?,
+            sign_in: self.sign_in(),
+            tls: None,
         };
         let stream = StreamSpec {
             name: STREAM.to_owned(),

@@ -1,7 +1,9 @@
 //! What a stage must know to reach its two hops.
 
+use crate::sign_in::SignIn;
+use crate::tls::TlsConfig;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::Path;
 
 /// The hop that a stage reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,12 +13,15 @@ pub struct InletConfig {
     pub url: String,
     /// NATS user; also the name of its private inbox.
     pub user: String,
-    /// File with the password of that user.
-    pub password_file: PathBuf,
     /// Name of the stream.
     pub stream: String,
     /// Name of the durable consumer.
     pub consumer: String,
+    /// How it proves who it is.
+    pub sign_in: SignIn,
+    /// TLS, and none without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
 }
 
 /// The hop that a stage writes.
@@ -27,8 +32,58 @@ pub struct OutletConfig {
     pub url: String,
     /// NATS user; also the name of its private inbox.
     pub user: String,
-    /// File with the password of that user.
-    pub password_file: PathBuf,
     /// Name of the stream; every subject it is written under begins with it.
     pub stream: String,
+    /// How it proves who it is.
+    pub sign_in: SignIn,
+    /// TLS, and none without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
+}
+
+/// How one user reaches one server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Access<'a> {
+    pub(crate) url: &'a str,
+    pub(crate) user: &'a str,
+    pub(crate) sign_in: &'a SignIn,
+    pub(crate) tls: Option<&'a TlsConfig>,
+}
+
+impl InletConfig {
+    pub(crate) fn access(&self) -> Access<'_> {
+        Access {
+            url: &self.url,
+            user: &self.user,
+            sign_in: &self.sign_in,
+            tls: self.tls.as_ref(),
+        }
+    }
+
+    /// All files that are read when a connection is made.
+    pub fn files(&self) -> Vec<&Path> {
+        files(&self.sign_in, self.tls.as_ref())
+    }
+}
+
+impl OutletConfig {
+    pub(crate) fn access(&self) -> Access<'_> {
+        Access {
+            url: &self.url,
+            user: &self.user,
+            sign_in: &self.sign_in,
+            tls: self.tls.as_ref(),
+        }
+    }
+
+    /// All files that are read when a connection is made.
+    pub fn files(&self) -> Vec<&Path> {
+        files(&self.sign_in, self.tls.as_ref())
+    }
+}
+
+fn files<'a>(sign_in: &'a SignIn, tls: Option<&'a TlsConfig>) -> Vec<&'a Path> {
+    let mut files = sign_in.files();
+    files.extend(tls.into_iter().flat_map(TlsConfig::files));
+    files
 }

@@ -31,6 +31,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// After this time without a message the last acknowledgement is held back no longer.
 const IDLE: Duration = Duration::from_millis(100);
+/// How long the current pull may still be used up when new credentials ask for a new connection. What the server
+/// has under way to the old connection comes again only after the consumer's `ack_wait`.
+const USE_UP_WITHIN: Duration = Duration::from_secs(3);
 /// How long [`Inlet::flush`] may take.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -54,6 +57,8 @@ pub struct Inlet {
     pause: Duration,
     /// The next message is larger than a pull may be.
     next_is_large: bool,
+    /// Since when new credentials wait for the current pull to be used up.
+    renewing_since: Option<Instant>,
 }
 
 /// The pull request that the server holds.
@@ -73,7 +78,7 @@ impl Inlet {
     pub async fn connect(config: &InletConfig) -> Result<Self, ConnectError> {
         let (stream, consumer) = (name::checked(&config.stream)?, name::checked(&config.consumer)?);
         let pull_subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
-        let connection = Connection::open(&config.url, &config.user, &config.password_file).await?;
+        let connection = Connection::open(config.access()).await?;
         let reply_prefix = connection.fresh_inbox();
         let subject = format!("{reply_prefix}.*");
         let messages = connection
@@ -94,6 +99,7 @@ impl Inlet {
             paused_until: None,
             pause: FIRST_PAUSE,
             next_is_large: false,
+            renewing_since: None,
         })
     }
 
@@ -142,6 +148,7 @@ impl Inlet {
     async fn wait(&mut self) -> Message {
         let idle_since = Instant::now();
         loop {
+            self.renew_if_due().await;
             let holding = self.acks.is_holding();
             self.ensure_pull();
             let up = self.connection.now().up;
@@ -149,6 +156,7 @@ impl Inlet {
                 Some(until) => until,
                 None => self.heard_at + SILENCE,
             };
+            let renewal_due = self.connection.renewal_due();
             tokio::select! {
                 biased;
                 message = self.messages.next() => match message {
@@ -161,6 +169,8 @@ impl Inlet {
                     None => std::future::pending().await,
                 },
                 _ = self.connection.standing.changed() => {}
+                () = renewal_due, if self.renewing_since.is_none() => {}
+                () = sleep_until(self.renewing_since.map(|since| since + USE_UP_WITHIN)) => {}
                 () = tokio::time::sleep_until(idle_since + IDLE), if holding => self.acks.release(),
                 () = tokio::time::sleep_until(alarm), if up => {
                     if self.paused_until.take().is_none() {
@@ -169,6 +179,21 @@ impl Inlet {
                     }
                 }
             }
+        }
+    }
+
+    /// Makes the connection anew when there are new credentials, and the server has nothing under way to this one.
+    /// Cancel safe, as [`Inlet::next`] is.
+    async fn renew_if_due(&mut self) {
+        if !self.connection.is_renewal_due() {
+            self.renewing_since = None;
+            return;
+        }
+        let since = *self.renewing_since.get_or_insert_with(Instant::now);
+        if self.pull.is_none() || since.elapsed() >= USE_UP_WITHIN {
+            self.flush().await;
+            self.connection.renew().await;
+            self.renewing_since = None;
         }
     }
 
@@ -230,7 +255,7 @@ impl Inlet {
             self.paused_until = None;
             self.pause = FIRST_PAUSE;
         }
-        if self.pull.is_some() || !now.up {
+        if self.pull.is_some() || !now.up || self.connection.is_renewal_due() {
             return;
         }
         if self.paused_until.is_some_and(|until| until > Instant::now()) {
@@ -267,6 +292,14 @@ impl Inlet {
             reply,
             acks: Arc::clone(&self.acks),
         })
+    }
+}
+
+/// Never completes without a moment to wait for.
+async fn sleep_until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,8 +1,6 @@
 //! Whether the streams of a server are as they should be. Nothing is changed.
 
-use crate::provision::{
-    Admin, ProvisionError, StreamSpec, connect, consumer_config, refused, stream_config, within,
-};
+use crate::provision::{Admin, ProvisionError, StreamSpec, consumer_config, refused, stream_config, within};
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::AckPolicy;
 use async_nats::jetstream::stream::Config;
@@ -13,8 +11,8 @@ use futures_util::TryStreamExt as _;
 /// # Errors
 /// See [`ProvisionError`].
 pub async fn differences(admin: &Admin, spec: &StreamSpec) -> Result<Vec<String>, ProvisionError> {
-    let work = async {
-        let context = jetstream::new(connect(admin).await?.client);
+    within(admin, async |connection| {
+        let context = jetstream::new(connection.client);
         let names: Vec<String> = context
             .stream_names()
             .try_collect()
@@ -66,8 +64,8 @@ pub async fn differences(admin: &Admin, spec: &StreamSpec) -> Result<Vec<String>
             }
         }
         Ok(found)
-    };
-    within(admin, work).await
+    })
+    .await
 }
 
 fn of_stream(is: &Config, wanted: &Config, found: &mut Vec<String>) {

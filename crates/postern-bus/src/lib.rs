@@ -9,17 +9,22 @@
 //! A NATS server is trusted with nothing but carrying bytes; what it tells about itself is used only for
 //! flow control and for choosing when to try again.
 
+mod authenticator;
 mod config;
 mod connection;
 mod delivery;
 mod inlet;
 mod inspection;
+pub mod jwt;
 mod name;
 mod outlet;
 pub mod permission;
 pub mod provision;
 pub mod relay;
 mod secret;
+pub mod server_conf;
+mod sign_in;
+mod tls;
 mod version;
 
 pub use config::{InletConfig, OutletConfig};
@@ -28,8 +33,11 @@ pub use delivery::Delivery;
 pub use inlet::Inlet;
 pub use inspection::differences;
 pub use name::InvalidName;
+pub use nkeys::{KeyPair, KeyPairType};
 pub use outlet::{Outlet, PublishError, PublishTicket};
 pub use secret::{Secret, SecretError};
+pub use sign_in::{SignIn, SignInError};
+pub use tls::{NO_CERTIFICATES, TlsConfig, TlsError, leave_out_system_certificates};
 pub use version::{ServerVersion, is_advised_against};
 
 /// `max_payload` that every NATS server of a ring is configured with, in bytes: 8 MiB for what a message

@@ -36,12 +36,14 @@ struct Shared {
     reply_prefix: String,
     window: Arc<Semaphore>,
     pending: Arc<Mutex<Pending>>,
-    confirmations: AbortHandle,
+    tasks: [AbortHandle; 2],
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.confirmations.abort();
+        for task in &self.tasks {
+            task.abort();
+        }
     }
 }
 
@@ -83,7 +85,7 @@ impl Outlet {
     /// When the configuration can't be used: see [`ConnectError`].
     pub async fn connect(config: &OutletConfig) -> Result<Self, ConnectError> {
         name::checked(&config.stream)?;
-        let connection = Connection::open(&config.url, &config.user, &config.password_file).await?;
+        let connection = Connection::open(config.access()).await?;
         let reply_prefix = connection.fresh_inbox();
         let subject = format!("{reply_prefix}.*");
         let replies = connection
@@ -92,15 +94,17 @@ impl Outlet {
             .await
             .map_err(|_| ConnectError::Stopped)?;
         let pending = Arc::new(Mutex::new(Pending::default()));
+        let window = Arc::new(Semaphore::new(WINDOW_STEPS as usize));
         let confirmations = tokio::spawn(confirm(replies, connection.clone(), Arc::clone(&pending)));
+        let renewals = tokio::spawn(renew(connection.clone(), Arc::clone(&window)));
         Ok(Outlet {
             shared: Arc::new(Shared {
                 connection,
                 stream: config.stream.clone(),
                 reply_prefix,
-                window: Arc::new(Semaphore::new(WINDOW_STEPS as usize)),
+                window,
                 pending,
-                confirmations: confirmations.abort_handle(),
+                tasks: [confirmations.abort_handle(), renewals.abort_handle()],
             }),
         })
     }
@@ -261,6 +265,17 @@ async fn confirm(mut replies: Subscriber, mut connection: Connection, pending: A
                 forget_lost(connection.now(), &pending);
             }
         }
+    }
+}
+
+/// Makes the connection anew when there are new credentials. With the whole window in hand nothing is unconfirmed,
+/// so nothing can be lost with the old connection; what is published meanwhile waits.
+async fn renew(connection: Connection, window: Arc<Semaphore>) {
+    loop {
+        connection.renewal_due().await;
+        let quiet = tokio::time::timeout(CONFIRM_TIMEOUT, window.acquire_many(WINDOW_STEPS)).await;
+        connection.renew().await;
+        drop(quiet);
     }
 }
 

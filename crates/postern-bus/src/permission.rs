@@ -49,15 +49,16 @@ impl Permissions {
 
     /// The value of `permissions` in a NATS server's configuration.
     pub fn to_nats_conf(&self) -> String {
-        let list = |subjects: &[String]| {
-            subjects
-                .iter()
-                .map(|s| format!("\"{s}\""))
-                .collect::<Vec<_>>()
-                .join(", ")
+        let list = |subjects: &[String]| match subjects {
+            // An empty list would mean all.
+            [] => "deny: \">\"".to_owned(),
+            _ => {
+                let quoted: Vec<_> = subjects.iter().map(|s| format!("\"{s}\"")).collect();
+                format!("allow: [{}]", quoted.join(", "))
+            }
         };
         format!(
-            "{{ publish: {{ allow: [{}] }}, subscribe: {{ allow: [{}] }} }}",
+            "{{ publish: {{ {} }}, subscribe: {{ {} }} }}",
             list(&self.publish),
             list(&self.subscribe)
         )
@@ -124,6 +125,10 @@ mod tests {
             both.to_nats_conf(),
             "{ publish: { allow: [\"$JS.API.CONSUMER.MSG.NEXT.s.c\", \"$JS.ACK.s.c.>\", \"t\"] }, \
              subscribe: { allow: [\"_INBOX.u.>\"] } }"
+        );
+        assert_eq!(
+            Permissions::default().to_nats_conf(),
+            "{ publish: { deny: \">\" }, subscribe: { deny: \">\" } }"
         );
     }
 }

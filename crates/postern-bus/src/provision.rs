@@ -2,15 +2,19 @@
 //!
 //! Stages never do this; their credentials do not allow it.
 
+use crate::authenticator::Authenticator;
+use crate::config::Access;
 use crate::connection::{ConnectError, Connection};
 use crate::name::{self, InvalidName};
-use crate::secret::Secret;
+use crate::sign_in::SignIn;
+use crate::tls::TlsConfig;
 use crate::version::ServerVersion;
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{self, Context};
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A message that was not acknowledged by then is delivered again.
@@ -64,8 +68,21 @@ pub struct Admin {
     pub url: String,
     /// User name.
     pub user: String,
-    /// Password.
-    pub password: Secret,
+    /// How it proves who it is.
+    pub sign_in: SignIn,
+    /// TLS, and none without it.
+    pub tls: Option<TlsConfig>,
+}
+
+impl Admin {
+    fn access(&self) -> Access<'_> {
+        Access {
+            url: &self.url,
+            user: &self.user,
+            sign_in: &self.sign_in,
+            tls: self.tls.as_ref(),
+        }
+    }
 }
 
 /// Why a server could not be provisioned.
@@ -78,10 +95,12 @@ pub enum ProvisionError {
     #[error(transparent)]
     Name(#[from] InvalidName),
     /// The server is not there, or does not let this user in.
-    #[error("the NATS server at {url} did not answer within {} s", PATIENCE.as_secs())]
+    #[error("the NATS server at {url} did not do it within {} s; {reason}", PATIENCE.as_secs())]
     TimedOut {
         /// Its address.
         url: String,
+        /// What was wrong last, as far as it is known.
+        reason: String,
     },
     /// The server would not do it.
     #[error("the NATS server would not {action}: {reason}")]
@@ -99,14 +118,14 @@ pub enum ProvisionError {
 /// # Errors
 /// See [`ProvisionError`].
 pub async fn provision(admin: &Admin, streams: &[StreamSpec]) -> Result<(), ProvisionError> {
-    let work = async {
-        let context = jetstream::new(connect(admin).await?.client);
+    within(admin, async |connection| {
+        let context = jetstream::new(connection.client);
         for stream in streams {
             provision_stream(&context, stream).await?;
         }
         Ok(())
-    };
-    within(admin, work).await
+    })
+    .await
 }
 
 /// Asks a server for its version. Any user will do.
@@ -114,8 +133,7 @@ pub async fn provision(admin: &Admin, streams: &[StreamSpec]) -> Result<(), Prov
 /// # Errors
 /// See [`ProvisionError`].
 pub async fn server_version(admin: &Admin) -> Result<Option<ServerVersion>, ProvisionError> {
-    within(admin, async {
-        let connection = connect(admin).await?;
+    within(admin, async |connection| {
         // The client learns it a moment after the connection stands; an answered ping is later than that.
         let _ = connection.client.flush().await;
         Ok(ServerVersion::parse(&connection.client.server_info().version))
@@ -123,18 +141,20 @@ pub async fn server_version(admin: &Admin) -> Result<Option<ServerVersion>, Prov
     .await
 }
 
-pub(crate) async fn connect(admin: &Admin) -> Result<Connection, ConnectError> {
-    Connection::open_with(&admin.url, &admin.user, &admin.password).await
-}
-
 pub(crate) async fn within<T>(
     admin: &Admin,
-    work: impl Future<Output = Result<T, ProvisionError>>,
+    work: impl AsyncFnOnce(Connection) -> Result<T, ProvisionError>,
 ) -> Result<T, ProvisionError> {
-    match tokio::time::timeout(PATIENCE, work).await {
+    let authenticator = Arc::new(Authenticator::new(admin.access()));
+    let connected_work = async {
+        let connection = Connection::open_as(admin.access(), Arc::clone(&authenticator)).await?;
+        work(connection).await
+    };
+    match tokio::time::timeout(PATIENCE, connected_work).await {
         Ok(done) => done,
         Err(_) => Err(ProvisionError::TimedOut {
             url: admin.url.clone(),
+            reason: authenticator.last_said(),
         }),
     }
 }

@@ -1,8 +1,10 @@
 //! Secrets that come from files.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use zeroize::Zeroizing;
 
 /// The longest secret file that is read, in bytes.
@@ -89,9 +91,12 @@ pub enum SecretError {
 #[cfg(unix)]
 fn warn_if_others_can_read(path: &Path, file: &std::fs::File) {
     use std::os::unix::fs::PermissionsExt;
+    // Files are read again for each connection; once is enough to say it.
+    static SAID: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
     if let Ok(metadata) = file.metadata() {
         let mode = metadata.permissions().mode();
-        if mode & 0o077 != 0 {
+        let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+        if mode & 0o077 != 0 && said.insert(path.to_owned()) {
             tracing::warn!(
                 file = %path.display(),
                 mode = %format_args!("{:o}", mode & 0o777),

@@ -4,6 +4,8 @@ use crate::console::say;
 use crate::database_url::DatabaseUrl;
 use crate::directory::RingDirectory;
 use crate::init::{DEFAULT_LISTEN, DEFAULT_NATS_PORT, InitOptions, Sandbox, init};
+use crate::keys::{self, Renewed};
+use crate::nats_auth::{DEFAULT_JWT_LIFETIME, NatsAuth};
 use crate::ring_config::{Storage, Topology};
 use crate::status::Status;
 use crate::supervise::{UpOptions, up};
@@ -16,6 +18,7 @@ use serde_json::json;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A guarded gate in front of PostgreSQL.
@@ -51,6 +54,8 @@ enum Command {
     User(UserCommand),
     #[command(subcommand)]
     Audit(AuditCommand),
+    #[command(subcommand)]
+    Keys(KeysCommand),
     #[command(hide = true)]
     Tether(Tether),
 }
@@ -87,6 +92,16 @@ struct Init {
     /// Write rules for nftables and systemd too; see `postern firewall`.
     #[arg(long)]
     firewall: bool,
+    /// How the stages sign in to the NATS servers.
+    #[arg(long, value_enum, default_value = "jwt")]
+    nats_auth: NatsAuth,
+    /// How long their JWTs are good for, in seconds: at most a week.
+    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_JWT_LIFETIME.as_secs(),
+          value_parser = clap::value_parser!(u64).range(3..=604_800))]
+    nats_jwt_lifetime: u64,
+    /// Leave TLS away between stages and NATS servers. Only for hops that never leave this machine.
+    #[arg(long)]
+    nats_without_tls: bool,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -187,6 +202,44 @@ enum AuditCommand {
     Tail(audit::TailArgs),
 }
 
+/// Renew what the parts of a ring know each other by.
+#[derive(Debug, Subcommand)]
+enum KeysCommand {
+    Renew(KeysRenew),
+    Revoke(KeysRevoke),
+}
+
+/// Make new JWTs for the users of the NATS servers. Running stages take them by themselves.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  postern keys renew ring
+
+`postern up` does it by itself when a third of the lifetime is left. Where stages run on other machines, copy
+keys/nats/STAGE there afterwards; keys/nats/operator stays here.")]
+struct KeysRenew {
+    /// The ring's directory.
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// New certificates for the hops as well, of the CA that the ring has.
+    #[arg(long)]
+    certificates: bool,
+}
+
+/// Give a user of the NATS servers a new key, and have the servers refuse the one it had.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  postern keys revoke backend --dir ring
+
+Users are the four stages and admin. A ring that is up goes on: the servers put the old key out, and the stage takes the
+new one by itself.")]
+struct KeysRevoke {
+    /// Name of the user.
+    user: String,
+    /// The ring's directory.
+    #[arg(long = "dir", value_name = "DIR")]
+    directory: PathBuf,
+}
+
 /// Become a command that ends when its parent does.
 #[derive(Debug, Args)]
 struct Tether {
@@ -218,6 +271,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::User(UserCommand::Remove(args)) => run_user_remove(&args),
         Command::Audit(AuditCommand::Verify(args)) => audit::verify(&args),
         Command::Audit(AuditCommand::Tail(args)) => audit::tail(&args),
+        Command::Keys(KeysCommand::Renew(args)) => run_keys_renew(&args),
+        Command::Keys(KeysCommand::Revoke(args)) => run_keys_revoke(&args),
         Command::Tether(args) => {
             tether::become_command(args.parent, args.signal, &args.command)?;
             Ok(ExitCode::FAILURE)
@@ -239,6 +294,9 @@ fn run_init(args: Init) -> anyhow::Result<ExitCode> {
         nats_ports: [port(0)?, port(1)?, port(2)?, port(3)?],
         storage: args.storage,
         sandbox: args.sandbox,
+        nats_auth: args.nats_auth,
+        nats_jwt_lifetime: Duration::from_secs(args.nats_jwt_lifetime),
+        nats_tls: !args.nats_without_tls,
     };
     let ring = init(&options)?;
     if args.firewall {
@@ -255,10 +313,45 @@ fn run_init(args: Init) -> anyhow::Result<ExitCode> {
   postern up {shown}"
         );
     }
+    if let Some(warning) = args.nats_auth.warning() {
+        eprintln!("\nWarning: {warning}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_keys_renew(args: &KeysRenew) -> anyhow::Result<ExitCode> {
+    let ring = RingDirectory::new(&args.directory);
+    match keys::renew(&ring, &ring.ring_config()?)? {
+        Renewed::ForSeconds(seconds) => {
+            say!("The JWTs for the NATS servers are new, and good for {seconds} s.")
+        }
+        Renewed::NothingRunsOut => say!("The users of the NATS servers have no JWTs; nothing runs out."),
+    }
+    if args.certificates {
+        keys::renew_certificates(&ring)?;
+        keys::reload(&ring)?;
+        say!("The certificates of the hops are new.");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_keys_revoke(args: &KeysRevoke) -> anyhow::Result<ExitCode> {
+    let ring = RingDirectory::new(&args.directory);
+    keys::revoke(&ring, &ring.ring_config()?, &args.user)?;
+    let user = &args.user;
+    if keys::reload(&ring)? {
+        say!("{user} has a new key; the NATS servers refuse the one before.");
+    } else {
+        say!(
+            "{user} has a new key. NATS servers that run elsewhere must reload nats/*.accounts.conf (SIGHUP)."
+        );
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 fn run_up(args: Up) -> anyhow::Result<ExitCode> {
+    postern_bus::leave_out_system_certificates()
+        .context("can't start anew without the system's certificates")?;
     let options = UpOptions {
         ring: RingDirectory::new(&args.directory),
         listen: args.listen,

@@ -80,9 +80,44 @@ impl RingDirectory {
         PathBuf::from(format!("keys/{stage}.key"))
     }
 
-    /// Password of a NATS user, relative to the directory.
-    pub fn nats_password(hop: Hop, user: &str) -> PathBuf {
-        PathBuf::from(format!("keys/nats-{hop}-{user}.password"))
+    /// Credentials of one user of the NATS servers and of nobody else, relative to the directory.
+    pub fn nats_folder(user: &str) -> PathBuf {
+        PathBuf::from(format!("keys/nats/{user}"))
+    }
+
+    /// A file of a user's credentials for one server, relative to the directory.
+    pub fn nats_file(hop: Hop, user: &str, extension: &str) -> PathBuf {
+        RingDirectory::nats_folder(user).join(format!("{hop}.{extension}"))
+    }
+
+    /// What signs for others, relative to the directory. No stage reads it.
+    pub fn nats_operator_folder() -> PathBuf {
+        PathBuf::from("keys/nats/operator")
+    }
+
+    /// A file of that, relative to the directory.
+    pub fn nats_operator_file(name: &str) -> PathBuf {
+        RingDirectory::nats_operator_folder().join(name)
+    }
+
+    /// Seed of the key of a server's account, which signs its users' JWTs; relative to the directory.
+    pub fn nats_account_seed(hop: Hop) -> PathBuf {
+        RingDirectory::nats_operator_file(&format!("{hop}.account.seed"))
+    }
+
+    /// A NATS server's own certificate or key, relative to the directory.
+    pub fn nats_server_file(hop: Hop, extension: &str) -> PathBuf {
+        PathBuf::from(format!("nats/tls/{hop}")).with_extension(extension)
+    }
+
+    /// The CA that the NATS servers hold their clients to, relative to the directory.
+    pub fn nats_server_ca() -> PathBuf {
+        PathBuf::from("nats/tls/ca.crt")
+    }
+
+    /// Who gets in at a NATS server, relative to the directory; part of its configuration.
+    pub fn nats_accounts(hop: Hop) -> PathBuf {
+        PathBuf::from(format!("nats/{hop}.accounts.conf"))
     }
 
     /// Configuration of a NATS server, relative to the directory.

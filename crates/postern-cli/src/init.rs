@@ -1,10 +1,12 @@
 //! `postern init`: makes the directory of a new ring, with keys, passwords, certificate and policy.
 
+use crate::certificate;
 use crate::database_url::DatabaseUrl;
 use crate::directory::RingDirectory;
 use crate::hop::Hop;
-use crate::nats::{self, Passwords};
-use crate::ring_config::{NatsConfig, RingConfig, Storage, StreamsConfig, Topology};
+use crate::nats;
+use crate::nats_auth::{self, DEFAULT_JWT_LIFETIME, NatsAuth};
+use crate::ring_config::{JwtConfig, NatsConfig, RingConfig, Storage, StreamsConfig, Topology};
 use crate::secret_file;
 use crate::stage_config::{FIRST_POLICY, Facts, stage_config};
 use anyhow::{Context as _, bail};
@@ -14,6 +16,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where clients connect unless told otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:6432";
@@ -58,6 +61,12 @@ pub struct InitOptions {
     pub storage: Storage,
     /// How much the stages insist on their sandbox.
     pub sandbox: Sandbox,
+    /// How stages sign in to the NATS servers.
+    pub nats_auth: NatsAuth,
+    /// How long their JWTs are good for, with [`NatsAuth::Jwt`].
+    pub nats_jwt_lifetime: Duration,
+    /// Whether the hops speak TLS, with a certificate on both ends.
+    pub nats_tls: bool,
 }
 
 impl InitOptions {
@@ -71,6 +80,9 @@ impl InitOptions {
             nats_ports: [0, 1, 2, 3].map(|n| DEFAULT_NATS_PORT.saturating_add(n)),
             storage: Storage::File,
             sandbox: Sandbox::Required,
+            nats_auth: NatsAuth::Jwt,
+            nats_jwt_lifetime: DEFAULT_JWT_LIFETIME,
+            nats_tls: true,
         }
     }
 }
@@ -116,9 +128,7 @@ fn fill(ring: &RingDirectory, options: &InitOptions) -> anyhow::Result<()> {
         .zip(options.nats_ports)
         .map(|(hop, port)| (hop, format!("nats://127.0.0.1:{port}")))
         .collect();
-    for (hop, port) in Hop::ALL.into_iter().zip(options.nats_ports) {
-        write_nats(ring, hop, port, &frontend, &backend)?;
-    }
+    write_nats(ring, options, &frontend, &backend)?;
     write_certificate(ring, &options.listen)?;
     for secret in ["keys/mock.secret", "keys/mask.secret"] {
         secret_file::write(
@@ -137,6 +147,8 @@ fn fill(ring: &RingDirectory, options: &InitOptions) -> anyhow::Result<()> {
         nats_urls: &nats_urls,
         public_keys: &public_keys,
         sandbox: options.sandbox,
+        nats_auth: options.nats_auth,
+        nats_tls: options.nats_tls,
     };
     for stage in Stage::ALL {
         secret_file::write(&ring.stage_config_file(stage), &stage_config(stage, &facts))?;
@@ -159,23 +171,36 @@ fn write_stage_keys(ring: &RingDirectory) -> anyhow::Result<BTreeMap<Stage, Stri
 
 fn write_nats(
     ring: &RingDirectory,
-    hop: Hop,
-    port: u16,
+    options: &InitOptions,
     frontend: &Slot,
     backend: &Slot,
 ) -> anyhow::Result<()> {
-    let passwords = Passwords {
-        admin: secret_file::random_password()?,
-        writer: secret_file::random_password()?,
-        reader: secret_file::random_password()?,
-    };
-    let in_order = [&passwords.admin, &passwords.writer, &passwords.reader];
-    for ((_, path), password) in nats::password_files(hop).into_iter().zip(in_order) {
-        secret_file::write(&ring.join(path), &format!("{password}\n"))?;
+    let users = nats::all_user_names();
+    nats_auth::make_folders(ring, &users)?;
+    if options.nats_auth == NatsAuth::Jwt {
+        nats_auth::make_operator(ring)?;
     }
-    let slots = (std::slice::from_ref(frontend), std::slice::from_ref(backend));
-    let config = nats::server_config(hop, port, slots.0, slots.1, &passwords)?;
-    secret_file::write(&ring.join(RingDirectory::nats_config(hop)), &config)?;
+    if options.nats_tls {
+        certificate::make(ring, &users)?;
+    }
+    let (frontends, backends) = (std::slice::from_ref(frontend), std::slice::from_ref(backend));
+    for (hop, port) in Hop::ALL.into_iter().zip(options.nats_ports) {
+        let limits = nats::limits(hop, frontends, backends);
+        let accounts = nats_auth::make(
+            ring,
+            options.nats_auth,
+            hop,
+            &nats::users(hop, frontends, backends)?,
+            &limits,
+            options.nats_jwt_lifetime,
+        )?;
+        let config = nats::server_config(hop, port, limits, options.nats_tls);
+        secret_file::write(&ring.join(RingDirectory::nats_config(hop)), &config)?;
+        secret_file::write(
+            &ring.join(RingDirectory::nats_accounts(hop)),
+            &accounts.to_conf(&limits),
+        )?;
+    }
     Ok(())
 }
 
@@ -222,6 +247,9 @@ fn write_ring_config(
             },
             max_age_s: 120,
         },
+        nats_jwt: (options.nats_auth == NatsAuth::Jwt).then_some(JwtConfig {
+            lifetime_s: options.nats_jwt_lifetime.as_secs(),
+        }),
         nats: nats_urls
             .iter()
             .map(|(hop, url)| {
@@ -229,7 +257,10 @@ fn write_ring_config(
                     url: url.clone(),
                     config_file: RingDirectory::nats_config(*hop),
                     admin_user: nats::ADMIN_USER.to_owned(),
-                    admin_password_file: RingDirectory::nats_password(*hop, nats::ADMIN_USER),
+                    admin_sign_in: options.nats_auth.sign_in(*hop, nats::ADMIN_USER),
+                    admin_tls: options
+                        .nats_tls
+                        .then(|| certificate::of_user(*hop, nats::ADMIN_USER)),
                 };
                 (*hop, nats)
             })

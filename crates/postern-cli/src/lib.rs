@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod catalog;
+mod certificate;
 pub mod command;
 mod console;
 pub mod database_url;
@@ -14,7 +15,9 @@ pub mod doctor;
 pub mod firewall;
 pub mod hop;
 pub mod init;
+pub mod keys;
 pub mod nats;
+pub mod nats_auth;
 pub mod part;
 pub mod policy;
 pub mod provision;

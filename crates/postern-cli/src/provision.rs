@@ -4,7 +4,6 @@ use crate::directory::RingDirectory;
 use crate::hop::Hop;
 use crate::ring_config::{RingConfig, Storage};
 use anyhow::Context as _;
-use postern_bus::Secret;
 use postern_bus::provision::{self as bus, Admin, ConsumerSpec, StreamSpec};
 use std::time::Duration;
 
@@ -33,7 +32,8 @@ pub fn admin(ring: &RingDirectory, config: &RingConfig, hop: Hop) -> anyhow::Res
     Ok(Admin {
         url: nats.url.clone(),
         user: nats.admin_user.clone(),
-        password: Secret::read(&ring.join(&nats.admin_password_file))?,
+        sign_in: nats.admin_sign_in.rooted(ring.path()),
+        tls: nats.admin_tls.as_ref().map(|tls| tls.rooted(ring.path())),
     })
 }
 

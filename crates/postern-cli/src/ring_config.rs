@@ -3,6 +3,7 @@
 use crate::firewall::Hosts;
 use crate::hop::Hop;
 use anyhow::Context as _;
+use postern_bus::{SignIn, TlsConfig};
 use postern_types::Slot;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -31,6 +32,9 @@ pub struct RingConfig {
     pub hosts: Hosts,
     /// Limits of the four streams.
     pub streams: StreamsConfig,
+    /// How long the JWTs of the NATS users are good for, where they sign in by JWT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nats_jwt: Option<JwtConfig>,
     /// The NATS servers.
     pub nats: BTreeMap<Hop, NatsConfig>,
 }
@@ -65,6 +69,14 @@ pub struct StreamsConfig {
     pub max_age_s: u64,
 }
 
+/// JWTs of the NATS users.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JwtConfig {
+    /// How long a new one is good for (seconds). `postern up` makes new ones when a third of it is left.
+    pub lifetime_s: u64,
+}
+
 /// One NATS server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,8 +87,11 @@ pub struct NatsConfig {
     pub config_file: PathBuf,
     /// The user that may make streams and consumers.
     pub admin_user: String,
-    /// That user's password, relative to the ring's directory.
-    pub admin_password_file: PathBuf,
+    /// How that user signs in; paths relative to the ring's directory.
+    pub admin_sign_in: SignIn,
+    /// TLS, and none without it; paths relative to the ring's directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_tls: Option<TlsConfig>,
 }
 
 impl RingConfig {

@@ -2,10 +2,12 @@
 //!
 //! Written as text, not serialised, so that each file explains itself to the person who opens it.
 
+use crate::certificate;
 use crate::database_url::DatabaseUrl;
 use crate::directory::RingDirectory;
 use crate::hop::Hop;
 use crate::init::Sandbox;
+use crate::nats_auth::NatsAuth;
 use postern_types::{Link, Slot, Stage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -20,6 +22,8 @@ pub(crate) struct Facts<'a> {
     /// Public keys as base64.
     pub(crate) public_keys: &'a BTreeMap<Stage, String>,
     pub(crate) sandbox: Sandbox,
+    pub(crate) nats_auth: NatsAuth,
+    pub(crate) nats_tls: bool,
 }
 
 /// The whole text of one stage's file.
@@ -201,29 +205,50 @@ fn inlet(stage: Stage, facts: &Facts<'_>) -> String {
         Stage::QueryValidator | Stage::ResponseValidator => stage.name(),
     };
     format!(
-        "\n# The stream this stage reads.\n[inlet]\n{}consumer = {}\n",
+        "\n# The stream this stage reads.\n[inlet]\n{}consumer = {}\n{}",
         nats_user(stage, hop, facts),
-        quoted(consumer)
+        quoted(consumer),
+        credentials("inlet", stage, hop, facts)
     )
 }
 
 fn outlet(stage: Stage, facts: &Facts<'_>) -> String {
     let hop = Hop::written_by(stage);
     format!(
-        "\n# The stream this stage writes.\n[outlet]\n{}",
-        nats_user(stage, hop, facts)
+        "\n# The stream this stage writes.\n[outlet]\n{}{}",
+        nats_user(stage, hop, facts),
+        credentials("outlet", stage, hop, facts)
     )
 }
 
 fn nats_user(stage: Stage, hop: Hop, facts: &Facts<'_>) -> String {
     let url = facts.nats_urls.get(&hop).map(String::as_str).unwrap_or_default();
     format!(
-        "url = {url}\nuser = {user}\npassword_file = {password}\nstream = {stream}\n",
+        "url = {url}\nuser = {user}\nstream = {stream}\n",
         url = quoted(url),
         user = quoted(stage.name()),
-        password = quoted(&RingDirectory::nats_password(hop, stage.name()).to_string_lossy()),
         stream = quoted(hop.name()),
     )
+}
+
+/// How the stage signs in, and what both ends are known by. The files are read for each connection.
+fn credentials(section: &str, stage: Stage, hop: Hop, facts: &Facts<'_>) -> String {
+    let sign_in = facts.nats_auth.sign_in(hop, stage.name());
+    let mut text = format!("\n[{section}.sign_in]\n{}", fields(&sign_in));
+    if facts.nats_tls {
+        let tls = certificate::of_user(hop, stage.name());
+        let _ = write!(
+            text,
+            "\n# The server's certificate must be for this name, and both ends' of this CA.\n[{section}.tls]\n{}",
+            fields(&tls)
+        );
+    }
+    text
+}
+
+/// A flat structure as lines of TOML.
+fn fields(value: &impl serde::Serialize) -> String {
+    toml::to_string(value).unwrap_or_default()
 }
 
 fn ledger(stage: Stage) -> String {
@@ -294,12 +319,22 @@ mod tests {
             nats_urls: &urls,
             public_keys: &keys,
             sandbox: Sandbox::Required,
+            nats_auth: NatsAuth::Jwt,
+            nats_tls: true,
         };
         for stage in Stage::ALL {
             let table: toml::Table = stage_config(stage, &facts).parse().unwrap();
             assert_eq!(table["sandbox"].as_str(), Some("required"));
             for section in ["keys", "inlet", "outlet", "ledger"] {
                 assert!(table.contains_key(section), "{stage} lacks [{section}]");
+            }
+            for hop in ["inlet", "outlet"] {
+                assert_eq!(table[hop]["sign_in"]["method"].as_str(), Some("jwt"));
+                let pinned = table[hop]["tls"]["server_name"].as_str().unwrap();
+                assert_eq!(
+                    pinned,
+                    format!("{}.postern", table[hop]["stream"].as_str().unwrap())
+                );
             }
         }
         let table: toml::Table = stage_config(Stage::Backend, &facts).parse().unwrap();

@@ -11,6 +11,7 @@ mod log;
 
 use crate::directory::RingDirectory;
 use crate::hop::Hop;
+use crate::keys;
 use crate::nats;
 use crate::part::{Part, Programs, find_program};
 use crate::ring_config::RingConfig;
@@ -57,6 +58,7 @@ pub async fn up(options: UpOptions, stop: impl Future<Output = ()>) -> anyhow::R
         remove(file)?;
     }
     let programs = programs(&config)?;
+    keys::renew_if_due(ring, &config)?;
     let listen = listen_address(ring, options.listen.as_deref())?;
     let board = Arc::new(Board::new(ring, &listen));
     let (phase, _) = watch::channel(Run::On);
@@ -83,6 +85,7 @@ pub async fn up(options: UpOptions, stop: impl Future<Output = ()>) -> anyhow::R
         () = stop => Ok(()),
         failed = work => failed,
         failed = first_failure(&mut parts) => failed,
+        never = keep_credentials_fresh(ring, &config) => match never {},
     };
     log::own("stopping");
     if let Some(file) = &options.ready_file {
@@ -193,6 +196,24 @@ fn listen_address(ring: &RingDirectory, listen: Option<&str>) -> anyhow::Result<
     let table = frontend_table(ring)?;
     let listen = table.get("listen").and_then(toml::Value::as_str);
     Ok(listen.context("frontend.toml has no `listen`")?.to_owned())
+}
+
+/// Renews the JWTs of the NATS users in time, for as long as the ring is up.
+async fn keep_credentials_fresh(ring: &RingDirectory, config: &RingConfig) -> std::convert::Infallible {
+    let Some(jwt) = config.nats_jwt else {
+        return std::future::pending().await;
+    };
+    let look_every = Duration::from_secs((jwt.lifetime_s / 12).clamp(1, 60));
+    loop {
+        sleep(look_every).await;
+        match keys::renew_if_due(ring, config) {
+            Ok(false) => {}
+            Ok(true) => log::own("renewed the JWTs for the NATS servers"),
+            Err(error) => log::own(&format!(
+                "the JWTs for the NATS servers could not be renewed: {error:#}"
+            )),
+        }
+    }
 }
 
 /// Completes when a part has given up.

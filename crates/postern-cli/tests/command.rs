@@ -96,6 +96,120 @@ fn secrets_are_where_they_belong_and_nowhere_else() {
     assert_eq!(keys.len(), 4, "two stages share a key");
 }
 
+const USERS: [&str; 5] = [
+    "admin",
+    "frontend",
+    "query-validator",
+    "backend",
+    "response-validator",
+];
+
+#[test]
+fn what_signs_for_others_stays_with_the_operator() {
+    for (method, own) in [
+        ("jwt", "jwt"),
+        ("nkey", "seed"),
+        ("password", "password"),
+        ("token", "token"),
+    ] {
+        let files = tempfile::tempdir().unwrap();
+        let made = postern(
+            files.path(),
+            &["init", "ring", "--database", DATABASE, "--nats-auth", method],
+        );
+        out(&made);
+        let warned = String::from_utf8(made.stderr)
+            .unwrap()
+            .contains("P2 does not hold");
+        assert_eq!(warned, method == "token");
+        let ring = files.path().join("ring");
+        let names = |folder: &str| -> Vec<String> {
+            let entries = fs::read_dir(ring.join(folder)).unwrap();
+            entries
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect()
+        };
+        let operator = names("keys/nats/operator");
+        assert_eq!(operator.contains(&"operator.seed".to_owned()), method == "jwt");
+        let mut secrets: Vec<String> = operator
+            .iter()
+            .filter(|name| name.ends_with(".seed") || name.ends_with(".key"))
+            .map(|name| fs::read_to_string(ring.join("keys/nats/operator").join(name)).unwrap())
+            .collect();
+        for user in USERS {
+            let folder = format!("keys/nats/{user}");
+            let held = names(&folder);
+            let servers = held.iter().filter(|name| name.ends_with(own)).count();
+            assert_eq!(servers, if user == "admin" { 4 } else { 2 }, "{user}: {held:?}");
+            for name in held
+                .iter()
+                .filter(|name| !name.ends_with("crt") && !name.ends_with("jwt"))
+            {
+                secrets.push(fs::read_to_string(ring.join(&folder).join(name)).unwrap());
+            }
+            if user != "admin" {
+                let config = fs::read_to_string(ring.join(format!("{user}.toml"))).unwrap();
+                assert!(
+                    !config.contains("operator") && !config.contains("nats/admin"),
+                    "{config}"
+                );
+            }
+        }
+        for hop in ["dirty-query", "clean-query", "dirty-resp", "clean-resp"] {
+            for file in ["conf", "accounts.conf"] {
+                let conf = fs::read_to_string(ring.join(format!("nats/{hop}.{file}"))).unwrap();
+                assert!(
+                    secrets.iter().all(|secret| !conf.contains(secret.trim())),
+                    "{conf}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn renewing_changes_the_jwts_and_revoking_one_users_keys() {
+    let files = ring();
+    let folder = files.path().join("ring/keys/nats");
+    let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+    let all = || USERS.map(|user| fs::read_dir(folder.join(user)).unwrap().count());
+    let (count, jwt, seed) = (
+        all(),
+        read("backend/clean-query.jwt"),
+        read("backend/clean-query.seed"),
+    );
+    out(&postern(files.path(), &["keys", "renew", "ring"]));
+    assert_ne!(read("backend/clean-query.jwt"), jwt);
+    assert_eq!(read("backend/clean-query.seed"), seed);
+    assert_eq!(all(), count);
+
+    let accounts = |hop: &str| {
+        let file = files.path().join(format!("ring/nats/{hop}.accounts.conf"));
+        fs::read_to_string(file).unwrap()
+    };
+    let before = (accounts("clean-query"), accounts("dirty-query"));
+    let frontend = read("frontend/dirty-query.seed");
+    out(&postern(
+        files.path(),
+        &["keys", "revoke", "backend", "--dir", "ring"],
+    ));
+    assert_ne!(read("backend/clean-query.seed"), seed);
+    assert_ne!(accounts("clean-query"), before.0);
+    assert_eq!(read("frontend/dirty-query.seed"), frontend);
+    assert_eq!(accounts("dirty-query"), before.1);
+    let nobody = postern(files.path(), &["keys", "revoke", "nobody", "--dir", "ring"]);
+    assert!(refused(&nobody, 1).contains("response-validator"));
+
+    let certificate = read("frontend/tls.crt");
+    let authority = read("frontend/ca.crt");
+    out(&postern(
+        files.path(),
+        &["keys", "renew", "ring", "--certificates"],
+    ));
+    assert_ne!(read("frontend/tls.crt"), certificate);
+    assert_eq!(read("frontend/ca.crt"), authority);
+}
+
 #[test]
 fn an_existing_ring_is_left_alone() {
     let files = ring();

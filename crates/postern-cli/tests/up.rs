@@ -4,12 +4,15 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a test may fail by panicking"
 )]
 
+use postern_bus::SignIn;
 use postern_cli::directory::RingDirectory;
 use postern_cli::hop::Hop;
 use postern_cli::init::{InitOptions, init};
+use postern_cli::nats_auth::NatsAuth;
 use postern_cli::part::Part;
 use postern_cli::status::{Status, is_running};
 use postern_types::Stage;
@@ -47,12 +50,21 @@ fn free_ports<const N: usize>() -> [u16; N] {
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
+/// A ring whose NATS servers can be asked by a few lines of code, see `ask_nats`.
 fn start(stage_script: &str) -> Fixture {
+    start_with(stage_script, |options| {
+        options.nats_auth = NatsAuth::Password;
+        options.nats_tls = false;
+    })
+}
+
+fn start_with(stage_script: &str, change: impl FnOnce(&mut InitOptions)) -> Fixture {
     let files = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut options = InitOptions::new(files.path().join("ring"), "postgres://u:p@h/d".parse().unwrap());
     options.listen = listener.local_addr().unwrap().to_string();
     options.nats_ports = free_ports();
+    change(&mut options);
     let ring = init(&options).unwrap();
     let stages = files.path().join("stages");
     fs::create_dir(&stages).unwrap();
@@ -146,7 +158,10 @@ fn what_dies_comes_back_and_sigterm_leaves_nothing_behind() {
 fn ask_nats(ring: &RingDirectory, hop: Hop, subject: &str) -> String {
     let config = ring.ring_config().unwrap();
     let nats = &config.nats[&hop];
-    let password = fs::read_to_string(ring.join(&nats.admin_password_file)).unwrap();
+    let SignIn::Password { password_file } = &nats.admin_sign_in else {
+        panic!("not by password")
+    };
+    let password = fs::read_to_string(ring.join(password_file)).unwrap();
     let stream = TcpStream::connect(nats.url.trim_start_matches("nats://")).unwrap();
     let mut lines = BufReader::new(stream.try_clone().unwrap());
     let hello = format!(
@@ -208,4 +223,43 @@ fn a_stage_that_can_not_run_ends_it_with_a_sentence() {
     let status = ring.supervisor.wait().unwrap();
     assert_eq!(status.code(), Some(1));
     assert!(!ring.ready_file.exists());
+}
+
+/// As `postern init` makes it, with JWTs that would long have run out.
+#[test]
+fn jwts_are_renewed_for_as_long_as_the_ring_is_up() {
+    let mut ring = start_with(WAITS, |options| {
+        options.nats_jwt_lifetime = Duration::from_secs(3);
+    });
+    wait_for("ready", || ring.ready_file.exists());
+    let file = ring
+        .ring
+        .join(RingDirectory::nats_file(Hop::CleanQuery, "backend", "jwt"));
+    let jwt = || fs::read_to_string(&file).unwrap();
+    for round in 1..=3 {
+        let before = jwt();
+        wait_for(&format!("renewal {round}"), || jwt() != before);
+    }
+    // Its own credentials are renewed too: a server that begins anew gets its stream.
+    let before = ring.pid_of(Part::Nats(Hop::DirtyQuery)).unwrap();
+    let store = ring.ring.join("nats/dirty-query");
+    fs::rename(&store, ring.ring.join("nats/old")).unwrap();
+    kill(before, Signal::KILL);
+    let is_there = || contains(&store, "dirty-query");
+    wait_for("the stream is there again", is_there);
+    assert!(
+        ring.supervisor.try_wait().unwrap().is_none(),
+        "postern up gave up"
+    );
+}
+
+/// Whether there is a directory of this name somewhere below.
+fn contains(folder: &std::path::Path, name: &str) -> bool {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return false;
+    };
+    entries.flatten().any(|entry| {
+        let path = entry.path();
+        path.is_dir() && (entry.file_name() == name || contains(&path, name))
+    })
 }

@@ -8,7 +8,8 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Instant, timeout_at};
 
-/// The server of a hop, as its administrator, with an ear on a subject.
+/// The server of a hop, as its administrator, with an ear on a subject. Who holds a server needs no credentials; for
+/// this client to be small, the ring's are passwords and its hops have no TLS.
 ///
 /// # Panics
 /// When the ring's files are not as `postern init` makes them: a test can't go on then.
@@ -21,7 +22,7 @@ pub async fn hijack(ring: &Ring, hop: &str, subject: &str) -> Nats {
         .unwrap()
         .trim_matches('"')
         .to_owned();
-    let file = ring.directory().join(format!("keys/nats-{hop}-admin.password"));
+    let file = ring.directory().join(format!("keys/nats/admin/{hop}.password"));
     let password = std::fs::read_to_string(file).unwrap();
     Nats::listen(&address, "admin", password.trim(), subject)
         .await

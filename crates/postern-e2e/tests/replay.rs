@@ -10,7 +10,7 @@
 
 use postern_e2e::nats::hijack;
 use postern_e2e::raw::Raw;
-use postern_testkit::{Options, Ring};
+use postern_testkit::{NatsAuth, Options, Ring};
 use std::time::Duration;
 
 const SCHEMA: &str = "CREATE TABLE shop.target (n int); GRANT ALL ON shop.target TO owner;";
@@ -34,6 +34,9 @@ async fn a_session_replayed_as_a_whole_runs_nothing() {
     ] {
         let ring = Ring::start(Options {
             sql: Some(SCHEMA.into()),
+            // See `hijack`.
+            nats_auth: NatsAuth::Password,
+            nats_tls: false,
             ..Options::default()
         })
         .await

@@ -7,8 +7,8 @@ use crate::seal::Sealer;
 use postern_types::{InstanceId, Link, Stage};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 /// Why a keyring can't give a sealer or an opener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,48 +29,154 @@ pub enum KeyringError {
     WeakPeer(Stage),
 }
 
-/// Key epochs. Sealing uses `current`; opening accepts both, so that a rotation needs no pause: first let
-/// every stage accept the new epoch, then make it current everywhere, then drop the old one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Epochs {
-    /// The epoch to seal with.
-    pub current: u32,
-    /// Another epoch that is still (or already) accepted.
-    pub previous: Option<u32>,
+/// The keys of one epoch: our own secret, and the public keys of the stages we share a link with.
+#[derive(Clone)]
+pub struct Generation {
+    /// Number of the epoch; it is part of every key that follows from these.
+    pub epoch: u32,
+    /// Our own secret.
+    pub secret: SecretKey,
+    /// The others' public keys.
+    pub peers: BTreeMap<Stage, PublicKey>,
+}
+
+/// Keys that open and do not seal: those of the epoch that is to come, and of the one that was.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// The keys.
+    pub generation: Generation,
+    /// Milliseconds since the Unix epoch until which envelopes of other stages are opened with them.
+    pub until_ms: u64,
+    /// The same for what a stage seals to itself, which may have to be good for longer: a ticket is as old as its session.
+    pub own_until_ms: u64,
+}
+
+/// All keys that hold at one time. A rotation needs no pause: first every stage accepts the new epoch, then it is made
+/// current everywhere while the old one is still accepted, then the old one runs out.
+#[derive(Clone, Debug)]
+pub struct Generations {
+    /// Sealing uses this one.
+    pub current: Generation,
+    /// Opening uses these as well.
+    pub others: Vec<Accepted>,
+}
+
+impl From<Generation> for Generations {
+    fn from(current: Generation) -> Generations {
+        Generations {
+            current,
+            others: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Debug for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Generation")
+            .field("epoch", &self.epoch)
+            .field("peers", &self.peers)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The keys of one run of one stage.
 pub struct Keyring {
     stage: Stage,
     instance: InstanceId,
-    secret: SecretKey,
-    peers: BTreeMap<Stage, PublicKey>,
-    epochs: Epochs,
+    keys: Arc<Keys>,
     /// One nonce counter for each link, shared by all of its sealers: two sealers must never use the same
     /// nonce under the same key.
     counters: BTreeMap<u8, Arc<AtomicU64>>,
 }
 
+/// What sealers and openers look at to notice that the keys were turned.
+pub(crate) struct Keys {
+    stage: Stage,
+    version: AtomicU64,
+    generations: RwLock<Generations>,
+}
+
+/// A key to open with, and until when.
+pub(crate) struct OpeningKey {
+    pub(crate) epoch: u32,
+    pub(crate) key: LinkKey,
+    pub(crate) until_ms: u64,
+}
+
+impl Keys {
+    /// Changes whenever the keys do.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    fn generations(&self) -> RwLockReadGuard<'_, Generations> {
+        self.generations.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The epoch to seal with, and its key.
+    pub(crate) fn sealing(&self, link: Link) -> Result<(u32, LinkKey), KeyringError> {
+        let generations = self.generations();
+        let current = &generations.current;
+        Ok((current.epoch, link_key(self.stage, current, link, true)?))
+    }
+
+    /// The keys to open with, the current one first.
+    pub(crate) fn opening(&self, link: Link) -> Result<Vec<OpeningKey>, KeyringError> {
+        opening(self.stage, &self.generations(), link)
+    }
+}
+
+fn opening(stage: Stage, generations: &Generations, link: Link) -> Result<Vec<OpeningKey>, KeyringError> {
+    let current = (&generations.current, u64::MAX);
+    let own = link.sender() == link.receiver();
+    let others = generations.others.iter().map(|accepted| {
+        let until_ms = if own {
+            accepted.own_until_ms
+        } else {
+            accepted.until_ms
+        };
+        (&accepted.generation, until_ms)
+    });
+    let all = std::iter::once(current).chain(others);
+    all.map(|(generation, until_ms)| {
+        Ok(OpeningKey {
+            epoch: generation.epoch,
+            key: link_key(stage, generation, link, false)?,
+            until_ms,
+        })
+    })
+    .collect()
+}
+
+fn link_key(stage: Stage, keys: &Generation, link: Link, we_send: bool) -> Result<LinkKey, KeyringError> {
+    let peer = if we_send { link.receiver() } else { link.sender() };
+    let own;
+    let key = if peer == stage {
+        own = keys.secret.public();
+        &own
+    } else {
+        keys.peers.get(&peer).ok_or(KeyringError::NoPeer(peer))?
+    };
+    LinkKey::derive(&keys.secret, key, link, we_send, keys.epoch).ok_or(KeyringError::WeakPeer(peer))
+}
+
 impl Keyring {
     /// A keyring. `instance` must be fresh and random at each process start, and no two keyrings may be made
     /// with the same one: it separates this run's seal keys, and so its nonces, from every other run's.
-    pub fn new(
-        stage: Stage,
-        instance: InstanceId,
-        secret: SecretKey,
-        peers: BTreeMap<Stage, PublicKey>,
-        epochs: Epochs,
-    ) -> Keyring {
+    pub fn new(stage: Stage, instance: InstanceId, generations: impl Into<Generations>) -> Keyring {
         let counters = Link::ALL
             .into_iter()
             .map(|link| (link as u8, Arc::default()))
             .collect();
+        let keys = Keys {
+            stage,
+            version: AtomicU64::new(0),
+            generations: RwLock::new(generations.into()),
+        };
         Keyring {
             stage,
             instance,
-            secret,
-            peers,
-            epochs,
+            keys: Arc::new(keys),
             counters,
         }
     }
@@ -85,6 +191,35 @@ impl Keyring {
         self.instance
     }
 
+    /// The epoch that is sealed with now.
+    pub fn epoch(&self) -> u32 {
+        self.keys.generations().current.epoch
+    }
+
+    /// Takes other keys from now on, in every sealer and opener of this keyring. Nonces go on counting, so that going back
+    /// to an earlier epoch repeats none.
+    ///
+    /// # Errors
+    /// When one of the stage's links could not be used with them; nothing has changed then.
+    pub fn turn(&self, generations: Generations) -> Result<(), KeyringError> {
+        for link in Link::ALL {
+            if link.sender() == self.stage {
+                link_key(self.stage, &generations.current, link, true)?;
+            }
+            if link.receiver() == self.stage {
+                opening(self.stage, &generations, link)?;
+            }
+        }
+        let mut held = self
+            .keys
+            .generations
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *held = generations;
+        self.keys.version.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
     /// A sealer for a link that this stage sends on.
     ///
     /// # Errors
@@ -97,17 +232,8 @@ impl Keyring {
         if link.sender() != self.stage {
             return Err(not_ours);
         }
-        let weak = KeyringError::WeakPeer(link.receiver());
-        let key = self.link_key(link, link.receiver(), true, self.epochs.current)?;
-        let key = key.seal_key(self.instance).ok_or(weak)?;
         let counter = self.counters.get(&(link as u8)).ok_or(not_ours)?;
-        Ok(Sealer::new(
-            link,
-            self.epochs.current,
-            self.instance,
-            key,
-            Arc::clone(counter),
-        ))
+        Sealer::new(link, self.instance, Arc::clone(&self.keys), Arc::clone(counter))
     }
 
     /// An opener for a link that this stage receives on.
@@ -121,28 +247,12 @@ impl Keyring {
                 link,
             });
         }
-        let epochs = [Some(self.epochs.current), self.epochs.previous];
-        let mut keys = Vec::with_capacity(epochs.len());
-        for epoch in epochs.into_iter().flatten() {
-            keys.push((epoch, self.link_key(link, link.sender(), false, epoch)?));
-        }
-        Ok(Opener::new(link, keys))
+        Opener::new(link, Arc::clone(&self.keys))
     }
 
     #[cfg(test)]
     pub(crate) fn counter(&self, link: Link) -> &AtomicU64 {
         &self.counters[&(link as u8)]
-    }
-
-    fn link_key(&self, link: Link, peer: Stage, we_send: bool, epoch: u32) -> Result<LinkKey, KeyringError> {
-        let own;
-        let key = if peer == self.stage {
-            own = self.secret.public();
-            &own
-        } else {
-            self.peers.get(&peer).ok_or(KeyringError::NoPeer(peer))?
-        };
-        LinkKey::derive(&self.secret, key, link, we_send, epoch).ok_or(KeyringError::WeakPeer(peer))
     }
 }
 
@@ -151,8 +261,7 @@ impl fmt::Debug for Keyring {
         f.debug_struct("Keyring")
             .field("stage", &self.stage)
             .field("instance", &self.instance)
-            .field("peers", &self.peers)
-            .field("epochs", &self.epochs)
+            .field("generations", &*self.keys.generations())
             .finish_non_exhaustive()
     }
 }

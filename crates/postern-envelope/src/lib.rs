@@ -46,6 +46,9 @@
 //!
 //! A process start has a fresh instance, so a fresh seal key, and counts from 0: no nonce can repeat across
 //! restarts. All sealers of one [`Keyring`] for one link draw from one counter.
+//!
+//! Keys can be turned while envelopes flow ([`Keyring::turn`]): one epoch is sealed with, others are opened until
+//! their time has run out.
 
 pub mod batch;
 mod derive;
@@ -59,7 +62,7 @@ mod seal;
 pub use batch::Batch;
 pub use header::{Header, OVERHEAD};
 pub use key::{KeyTextError, PublicKey, SecretKey};
-pub use keyring::{Epochs, Keyring, KeyringError};
+pub use keyring::{Accepted, Generation, Generations, Keyring, KeyringError};
 pub use open::{OpenError, Opened, Opener};
 pub use replay::{Freshness, REPLAY_WINDOW, ReplayWindow};
 pub use seal::{MAX_COUNTER, SealError, Sealer};

@@ -1,12 +1,14 @@
 //! Opening: total on any bytes, in place.
 
-use crate::derive::{LinkKey, nonce};
+use crate::derive::nonce;
 use crate::header::{ASSOCIATED_BYTES, FullHeader, HEADER_BYTES, Header, HeaderError, TAG_BYTES};
+use crate::keyring::{KeyringError, Keys, OpeningKey};
 use lru::LruCache;
 use postern_types::{InstanceId, Link};
 use ring::aead::{Aad, LessSafeKey};
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 /// Seal keys of sender instances that are kept ready. Another instance costs one more derivation, no more.
 const CACHED_SENDERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
@@ -65,18 +67,35 @@ pub struct Opened<'a> {
 /// Opens envelopes of one link. Made by [`crate::Keyring::opener`].
 pub struct Opener {
     link: Link,
-    epochs: Vec<(u32, LinkKey)>,
+    keys: Arc<Keys>,
+    /// Version of the keys that `epochs` and `senders` are of.
+    version: u64,
+    epochs: Vec<OpeningKey>,
     senders: LruCache<(u32, InstanceId), LessSafeKey>,
     associated: Vec<u8>,
 }
 
 impl Opener {
-    pub(crate) fn new(link: Link, epochs: Vec<(u32, LinkKey)>) -> Opener {
-        Opener {
+    pub(crate) fn new(link: Link, keys: Arc<Keys>) -> Result<Opener, KeyringError> {
+        // Before the keys themselves: a turn in between is then noticed at the next envelope.
+        let version = keys.version();
+        Ok(Opener {
             link,
-            epochs,
+            epochs: keys.opening(link)?,
+            keys,
+            version,
             senders: LruCache::sparse(CACHED_SENDERS),
             associated: Vec::with_capacity(ASSOCIATED_BYTES),
+        })
+    }
+
+    /// Takes the keys of today if they were turned. Without any, nothing opens.
+    fn follow(&mut self) {
+        let version = self.keys.version();
+        if version != self.version {
+            self.epochs = self.keys.opening(self.link).unwrap_or_default();
+            self.senders.clear();
+            self.version = version;
         }
     }
 
@@ -108,7 +127,8 @@ impl Opener {
             Some(_) => return Err(OpenError::WrongLink),
             None => return Err(OpenError::Malformed),
         }
-        let body = self.authenticate(&full, sealed)?;
+        self.follow();
+        let body = self.authenticate(&full, sealed, now_ms)?;
         if now_ms > full.header.deadline_ms {
             return Err(OpenError::Expired);
         }
@@ -125,15 +145,20 @@ impl Opener {
         self.senders.len()
     }
 
-    fn authenticate<'a>(&mut self, full: &FullHeader, sealed: &'a mut [u8]) -> Result<&'a [u8], OpenError> {
+    fn authenticate<'a>(
+        &mut self,
+        full: &FullHeader,
+        sealed: &'a mut [u8],
+        now_ms: u64,
+    ) -> Result<&'a [u8], OpenError> {
+        let fits = |key: &&OpeningKey| key.epoch == full.epoch && now_ms <= key.until_ms;
+        let opening = self.epochs.iter().find(fits).ok_or(OpenError::Epoch)?;
         full.associate(&mut self.associated);
         let sender = (full.epoch, full.sender);
         if let Some(key) = self.senders.get(&sender) {
             return decrypt(key, full.counter, &self.associated, sealed);
         }
-        let link_key = self.epochs.iter().find(|(epoch, _)| *epoch == full.epoch);
-        let (_, link_key) = link_key.ok_or(OpenError::Epoch)?;
-        let key = link_key.seal_key(full.sender).ok_or(OpenError::Forged)?;
+        let key = opening.key.seal_key(full.sender).ok_or(OpenError::Forged)?;
         let body = decrypt(&key, full.counter, &self.associated, sealed)?;
         // Only now: an instance somebody made up never pushes a genuine one out of the cache.
         self.senders.put(sender, key);

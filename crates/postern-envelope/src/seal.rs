@@ -2,6 +2,7 @@
 
 use crate::derive::nonce;
 use crate::header::{ASSOCIATED_BYTES, FullHeader, HEADER_BYTES, Header, OVERHEAD};
+use crate::keyring::{KeyringError, Keys};
 use postern_types::{InstanceId, Link, body};
 use ring::aead::{Aad, LessSafeKey};
 use serde::Serialize;
@@ -26,13 +27,19 @@ pub enum SealError {
     /// The envelope would be longer than a batch can hold (`u32::MAX` bytes).
     #[error("the body is too large for an envelope")]
     TooLarge,
+    /// The keys were turned, and the new ones are of no use on this link.
+    #[error("there is no key for this link any more")]
+    NoKey,
 }
 
 /// Seals envelopes on one link. Made by [`crate::Keyring::sealer`].
 pub struct Sealer {
     link: Link,
-    epoch: u32,
     instance: InstanceId,
+    keys: Arc<Keys>,
+    /// Version of the keys that `epoch` and `key` are of.
+    version: u64,
+    epoch: u32,
     key: LessSafeKey,
     counter: Arc<AtomicU64>,
     associated: Vec<u8>,
@@ -41,19 +48,38 @@ pub struct Sealer {
 impl Sealer {
     pub(crate) fn new(
         link: Link,
-        epoch: u32,
         instance: InstanceId,
-        key: LessSafeKey,
+        keys: Arc<Keys>,
         counter: Arc<AtomicU64>,
-    ) -> Sealer {
-        Sealer {
+    ) -> Result<Sealer, KeyringError> {
+        // Before the keys themselves: a turn in between is then noticed at the next envelope.
+        let version = keys.version();
+        let (epoch, key) = keys.sealing(link)?;
+        let key = key
+            .seal_key(instance)
+            .ok_or(KeyringError::WeakPeer(link.receiver()))?;
+        Ok(Sealer {
             link,
-            epoch,
             instance,
+            keys,
+            version,
+            epoch,
             key,
             counter,
             associated: Vec::with_capacity(ASSOCIATED_BYTES),
+        })
+    }
+
+    /// Takes the keys of today if they were turned.
+    fn follow(&mut self) -> Result<(), SealError> {
+        let version = self.keys.version();
+        if version == self.version {
+            return Ok(());
         }
+        let (epoch, key) = self.keys.sealing(self.link).map_err(|_| SealError::NoKey)?;
+        self.key = key.seal_key(self.instance).ok_or(SealError::NoKey)?;
+        (self.epoch, self.version) = (epoch, version);
+        Ok(())
     }
 
     /// The link it seals on.
@@ -96,6 +122,7 @@ impl Sealer {
         out: &mut Vec<u8>,
         write_body: impl FnOnce(&mut Vec<u8>) -> Result<(), SealError>,
     ) -> Result<(), SealError> {
+        self.follow()?;
         let start = out.len();
         let result = self.append(header, out, start, write_body);
         if result.is_err() {

@@ -258,14 +258,14 @@ epoch = 1
 [inlet]
 url = "nats://127.0.0.1:4225"
 user = "frontend"
-password_file = "keys/in"
 stream = "clean-resp"
 consumer = "frontend-0"
+sign_in = { method = "password", password_file = "keys/in" }
 [outlet]
 url = "nats://127.0.0.1:4222"
 user = "frontend"
-password_file = "keys/out"
 stream = "dirty-query"
+sign_in = { method = "nkey", seed_file = "keys/out" }
 [ledger]
 directory = "audit/frontend"
 "#;

@@ -1,7 +1,7 @@
 //! The keys of a stage, as configured.
 
 use postern_bus::{Secret, SecretError};
-use postern_envelope::{Epochs, Keyring, PublicKey, SecretKey};
+use postern_envelope::{Generation, Keyring, PublicKey, SecretKey};
 use postern_types::{InstanceId, Stage};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,9 +15,6 @@ pub struct KeysConfig {
     pub secret_file: PathBuf,
     /// Number of the current key epoch.
     pub epoch: u32,
-    /// The epoch before, while envelopes of it are still accepted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub previous_epoch: Option<u32>,
     /// Public keys, base64, by stage.
     pub peers: BTreeMap<Stage, PublicKey>,
 }
@@ -46,11 +43,12 @@ impl KeysConfig {
         let secret = SecretKey::parse(text.expose()).map_err(|_| KeysError::SecretText {
             file: self.secret_file.clone(),
         })?;
-        let epochs = Epochs {
-            current: self.epoch,
-            previous: self.previous_epoch,
+        let generation = Generation {
+            epoch: self.epoch,
+            secret,
+            peers: self.peers.clone(),
         };
-        Ok(Keyring::new(stage, instance, secret, self.peers.clone(), epochs))
+        Ok(Keyring::new(stage, instance, generation))
     }
 }
 

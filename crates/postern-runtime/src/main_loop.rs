@@ -143,6 +143,8 @@ where
     R: Future<Output = StageResult>,
 {
     let config: C = load_config(&arguments.config)?;
+    // Before the sandbox, which allows no program to be started.
+    postern_bus::leave_out_system_certificates()?;
     // Absolute before the directory changes: it was given on the command line.
     let ready_file = arguments.ready_file.map(std::path::absolute).transpose()?;
     enter_directory_of(&arguments.config)?;

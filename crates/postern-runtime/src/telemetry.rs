@@ -6,8 +6,8 @@ use tracing_subscriber::EnvFilter;
 /// Environment variable with the log filter, such as `info` or `warn,postern_bus=debug`.
 pub const LOG_VARIABLE: &str = "POSTERN_LOG";
 
-/// The NATS client repeats what `postern-bus` says anyway.
-const DEFAULT_FILTER: &str = "info,async_nats=warn";
+/// The NATS client repeats what `postern-bus` says anyway, and at each attempt to connect.
+const DEFAULT_FILTER: &str = "info,async_nats=off";
 
 /// The log filter in the environment can't be understood.
 #[derive(Debug, thiserror::Error)]

@@ -16,6 +16,7 @@ mod template;
 
 pub use options::{Options, PoolMode, TestUser};
 pub use postern_cli::hop::Hop;
+pub use postern_cli::nats_auth::NatsAuth;
 pub use postern_cli::part::Part;
 pub use postern_cli::ring_config::Storage;
 pub use postern_types::Stage;

@@ -1,8 +1,10 @@
 //! What a test wants of its ring.
 
+use postern_cli::nats_auth::{DEFAULT_JWT_LIFETIME, NatsAuth};
 use postern_cli::ring_config::Storage;
 use postern_types::Stage;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A ring for a test. The default is what `postern init` makes, on the newest PostgreSQL and the best NATS
 /// server at hand, with the shop's tables at a twentieth of their size and the users `app` and `owner`.
@@ -31,6 +33,12 @@ pub struct Options {
     pub sql: Option<String>,
     /// Further settings of PostgreSQL, as `name=value`.
     pub database_settings: Vec<String>,
+    /// How the stages sign in to the NATS servers.
+    pub nats_auth: NatsAuth,
+    /// How long their JWTs are good for. Nothing renews them unless the test does.
+    pub nats_jwt_lifetime: Duration,
+    /// Whether the hops speak TLS.
+    pub nats_tls: bool,
     /// PostgreSQL offers TLS, and the Backend insists on it and on the server's name. Only for a PostgreSQL
     /// that was built with OpenSSL, as Debian's is.
     pub database_tls: bool,
@@ -53,6 +61,9 @@ impl Default for Options {
             sql: None,
             database_settings: Vec::new(),
             database_tls: false,
+            nats_auth: NatsAuth::Jwt,
+            nats_jwt_lifetime: DEFAULT_JWT_LIFETIME,
+            nats_tls: true,
         }
     }
 }

@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use postern_cli::directory::RingDirectory;
 use postern_cli::hop::Hop;
 use postern_cli::init::{InitOptions, Sandbox, init};
+use postern_cli::keys;
 use postern_cli::part::{Part, Programs};
 use postern_cli::provision;
 use postern_cli::ring_config::RingConfig;
@@ -103,6 +104,9 @@ impl Ring {
         );
         settings.listen = format!("127.0.0.1:{}", listen.number);
         settings.storage = options.storage;
+        settings.nats_auth = options.nats_auth;
+        settings.nats_jwt_lifetime = options.nats_jwt_lifetime;
+        settings.nats_tls = options.nats_tls;
         // Tests of what a ring does run on any kernel; that a stage insists is tested where the sandbox is.
         settings.sandbox = Sandbox::BestEffort;
         for (wanted, port) in settings.nats_ports.iter_mut().zip(&nats_ports) {
@@ -312,6 +316,41 @@ impl Ring {
         let process = Process::start(&command, self.directory.path(), &self.log_file(part))?;
         lock(&self.parts).insert(part, process);
         Ok(())
+    }
+
+    /// Gives the NATS users new JWTs, as `postern keys renew` does.
+    ///
+    /// # Errors
+    /// When they can't be made.
+    pub fn renew_nats_jwts(&self) -> anyhow::Result<()> {
+        keys::renew(&self.directory, &self.config)?;
+        Ok(())
+    }
+
+    /// Gives a NATS user a new key and has the servers refuse the old one, as `postern keys revoke` does.
+    ///
+    /// # Errors
+    /// When it can't be done.
+    pub fn revoke_nats_user(&self, user: &str) -> anyhow::Result<()> {
+        keys::revoke(&self.directory, &self.config, user)?;
+        self.reload_nats();
+        Ok(())
+    }
+
+    /// Gives NATS servers and users new certificates, as `postern keys renew --certificates` does.
+    ///
+    /// # Errors
+    /// When they can't be made.
+    pub fn renew_nats_certificates(&self) -> anyhow::Result<()> {
+        keys::renew_certificates(&self.directory)?;
+        self.reload_nats();
+        Ok(())
+    }
+
+    fn reload_nats(&self) {
+        for hop in Hop::ALL {
+            self.signal(Part::Nats(hop), Signal::HUP);
+        }
     }
 
     /// Waits until a part that was started is of use: a NATS server has its streams, a stage says so.

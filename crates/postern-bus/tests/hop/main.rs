@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, also in functions that tests share"
 )]
 
+mod admission;
 mod limits;
 mod permissions;
 mod provisioning;

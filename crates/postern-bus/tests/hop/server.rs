@@ -1,9 +1,11 @@
 //! Real NATS servers, with the users of one hop.
 
 use async_nats::jetstream;
+use postern_bus::jwt::{AccountClaims, AccountLimits, UserClaims, sign_account, sign_operator, sign_user};
 use postern_bus::permission::{Permissions, reader_permissions, writer_permissions};
 use postern_bus::provision::{Admin, ConsumerSpec, Storage, StreamSpec};
-use postern_bus::{InletConfig, OutletConfig, Secret};
+use postern_bus::server_conf::{Accounts, KnownBy, ServerSpec, ServerTls, User};
+use postern_bus::{InletConfig, KeyPair, MAX_MESSAGE_BYTES, OutletConfig, SignIn, TlsConfig};
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,7 +13,9 @@ use std::time::Duration;
 
 /// No test waits longer than this for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-const PASSWORD: &str = "secret";
+const TOKEN: &str = "the-token";
+/// What the server is pinned to.
+pub(crate) const SERVER_NAME: &str = "hop.postern";
 
 /// The servers to test with: those in `POSTERN_TEST_NATS_SERVERS`, separated by colons, or the one in PATH.
 pub(crate) fn binaries() -> Vec<PathBuf> {
@@ -21,60 +25,238 @@ pub(crate) fn binaries() -> Vec<PathBuf> {
     }
 }
 
+/// How users sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    Password,
+    Token,
+    Nkey,
+    Jwt,
+}
+
+/// The methods by which a server can tell its users from each other.
+pub(crate) const WITH_PERMISSIONS: [Method; 3] = [Method::Password, Method::Nkey, Method::Jwt];
+pub(crate) const USERS: [&str; 4] = ["admin", "reader", "other", "writer"];
+
 /// One server with its directory. Killed and removed when dropped.
 pub(crate) struct Server {
     binary: PathBuf,
     child: Option<Child>,
     port: u16,
+    method: Method,
+    authority: Authority,
+    account: KeyPair,
+    operator: KeyPair,
+    operator_jwt: String,
+    system: KeyPair,
     directory: tempfile::TempDir,
 }
 
 impl Server {
-    /// A server that knows the users `admin`, `reader` (of consumer `c1`), `other` (of consumer `c2`) and
-    /// `writer` (of `hop` and `hop.*`). Not started yet.
+    /// A server with TLS that knows the users `admin`, `reader` (of consumer `c1`), `other` (of consumer `c2`)
+    /// and `writer` (of `hop` and `hop.*`) by JWT, as `postern init` makes it. Not started yet.
     pub(crate) fn new(binary: &Path) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Server::with(binary, Method::Jwt)
+    }
+
+    pub(crate) fn with(binary: &Path, method: Method) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
             .unwrap()
             .port();
-        let users = [
-            ("reader", reader_permissions("reader", "hop", "c1").unwrap()),
-            ("other", reader_permissions("other", "hop", "c2").unwrap()),
-            ("writer", writers()),
-        ];
-        let users: String = users
-            .iter()
-            .map(|(user, permissions)| {
-                format!(
-                    "{{ user: {user}, password: {PASSWORD}, permissions: {} }}\n",
-                    permissions.to_nats_conf()
-                )
-            })
-            .collect();
-        let conf = format!(
-            "listen: \"127.0.0.1:{port}\"\nmax_payload: 9437184\n\
-             jetstream {{ store_dir: {:?}, max_mem: 256MB, max_file: 256MB }}\n\
-             authorization {{ users: [ {{ user: admin, password: {PASSWORD} }}\n{users} ] }}\n",
-            directory.path().join("store")
-        );
-        std::fs::write(directory.path().join("nats.conf"), conf).unwrap();
-        let password = directory.path().join("password");
-        std::fs::write(&password, format!("{PASSWORD}\n")).unwrap();
-        Server {
+        let operator = KeyPair::new_operator();
+        let server = Server {
             binary: binary.to_owned(),
             child: None,
             port,
-            directory,
+            method,
+            authority: Authority::new("ring"),
+            account: KeyPair::new_account(),
+            operator_jwt: sign_operator("ring", now_s(), &operator).unwrap(),
+            operator,
+            system: KeyPair::new_account(),
+            directory: tempfile::tempdir().unwrap(),
+        };
+        server
+            .authority
+            .issue(&server.path("server"), SERVER_NAME, 0, 100);
+        std::fs::write(server.path("ca.crt"), server.authority.pem()).unwrap();
+        for user in USERS {
+            server.authority.issue(&server.path(user), user, 0, 100);
+        }
+        server.write_conf();
+        server
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// A certificate of the ring's CA: `STEM.crt` and `STEM.key`.
+    pub(crate) fn issue(&self, stem: &str, name: &str, from_days: i64, until_days: i64) {
+        self.authority
+            .issue(&self.path(stem), name, from_days, until_days);
+    }
+
+    pub(crate) fn restore_ca(&self) {
+        std::fs::write(self.path("ca.crt"), self.authority.pem()).unwrap();
+    }
+
+    fn limits() -> AccountLimits {
+        AccountLimits {
+            connections: 32,
+            subscriptions: 256,
+            payload_bytes: MAX_MESSAGE_BYTES,
+            memory_bytes: 256 << 20,
+            disk_bytes: 256 << 20,
+            streams: 1,
+            consumers: 8,
+        }
+    }
+
+    fn write_conf(&self) {
+        let accounts = match self.method {
+            Method::Token => {
+                std::fs::write(self.path("token"), TOKEN).unwrap();
+                Accounts::Token { hash: hash(TOKEN) }
+            }
+            Method::Password => Accounts::Users(self.users(|user| {
+                std::fs::write(self.path(&format!("{user}.password")), format!("{user}-secret\n")).unwrap();
+                KnownBy::Password {
+                    name: user.to_owned(),
+                    hash: hash(&format!("{user}-secret")),
+                }
+            })),
+            Method::Nkey => {
+                Accounts::Users(self.users(|user| KnownBy::Nkey(self.new_key(user).public_key())))
+            }
+            Method::Jwt => {
+                for user in USERS {
+                    self.new_key(user);
+                    self.renew(user, now_s() + 3600);
+                }
+                self.operator_accounts(&[])
+            }
+        };
+        let (store, certificate, key, ca) = (
+            self.path("store"),
+            self.path("server.crt"),
+            self.path("server.key"),
+            self.path("ca.crt"),
+        );
+        let spec = ServerSpec {
+            name: "hop",
+            listen: &format!("127.0.0.1:{}", self.port),
+            store_directory: store.to_str().unwrap(),
+            accounts_file: "accounts.conf",
+            limits: Server::limits(),
+            tls: Some(ServerTls {
+                certificate_file: certificate.to_str().unwrap(),
+                key_file: key.to_str().unwrap(),
+                ca_file: ca.to_str().unwrap(),
+            }),
+        };
+        std::fs::write(self.path("nats.conf"), spec.to_conf()).unwrap();
+        std::fs::write(self.path("accounts.conf"), accounts.to_conf(&Server::limits())).unwrap();
+    }
+
+    fn users(&self, known_by: impl Fn(&str) -> KnownBy) -> Vec<User> {
+        let user = |name: &&str| User {
+            known_by: known_by(name),
+            permissions: permissions(name),
+        };
+        USERS.iter().map(user).collect()
+    }
+
+    pub(crate) fn new_key(&self, user: &str) -> KeyPair {
+        let key = KeyPair::new_user();
+        std::fs::write(self.path(&format!("{user}.seed")), key.seed().unwrap()).unwrap();
+        key
+    }
+
+    /// The public key of a user.
+    pub(crate) fn public_key(&self, user: &str) -> String {
+        let seed = std::fs::read_to_string(self.path(&format!("{user}.seed"))).unwrap();
+        KeyPair::from_seed(&seed).unwrap().public_key()
+    }
+
+    /// A new JWT for the user's key, put in the place of the one before.
+    pub(crate) fn renew(&self, user: &str, expires_at_s: u64) {
+        let claims = UserClaims {
+            name: user.to_owned(),
+            subject: self.public_key(user),
+            issued_at_s: now_s(),
+            expires_at_s,
+            permissions: permissions(user),
+        };
+        self.put_jwt(user, &sign_user(&claims, &self.account).unwrap());
+    }
+
+    pub(crate) fn put_jwt(&self, user: &str, token: &str) {
+        let file = self.path(&format!("{user}.jwt"));
+        std::fs::write(file.with_extension("new"), token).unwrap();
+        std::fs::rename(file.with_extension("new"), file).unwrap();
+    }
+
+    fn operator_accounts(&self, revoked: &[String]) -> Accounts {
+        let account = |name: &str, key: &KeyPair, limits, revoked: &[String]| {
+            let claims = AccountClaims {
+                name: name.to_owned(),
+                subject: key.public_key(),
+                issued_at_s: now_s(),
+                limits,
+                revoked: revoked.iter().map(|key| (key.clone(), now_s())).collect(),
+            };
+            (key.public_key(), sign_account(&claims, &self.operator).unwrap())
+        };
+        Accounts::Operator {
+            operator: self.operator_jwt.clone(),
+            system: account("SYS", &self.system, None, &[]),
+            ring: account("RING", &self.account, Some(Server::limits()), revoked),
+        }
+    }
+
+    /// Throws a user's key out, and has the running server notice.
+    pub(crate) fn revoke(&self, user: &str) {
+        let accounts = self.operator_accounts(&[self.public_key(user)]);
+        std::fs::write(self.path("accounts.conf"), accounts.to_conf(&Server::limits())).unwrap();
+        self.signal(Signal::HUP);
+    }
+
+    pub(crate) fn sign_in(&self, user: &str) -> SignIn {
+        let file = |extension: &str| self.path(&format!("{user}.{extension}"));
+        match self.method {
+            Method::Password => SignIn::Password {
+                password_file: file("password"),
+            },
+            Method::Token => SignIn::Token {
+                token_file: self.path("token"),
+            },
+            Method::Nkey => SignIn::Nkey {
+                seed_file: file("seed"),
+            },
+            Method::Jwt => SignIn::Jwt {
+                jwt_file: file("jwt"),
+                seed_file: file("seed"),
+            },
+        }
+    }
+
+    pub(crate) fn tls(&self, user: &str) -> TlsConfig {
+        TlsConfig {
+            server_name: SERVER_NAME.to_owned(),
+            ca_file: self.path("ca.crt"),
+            certificate_file: self.path(&format!("{user}.crt")),
+            key_file: self.path(&format!("{user}.key")),
         }
     }
 
     pub(crate) fn start(&mut self) {
-        let log = std::fs::File::create(self.directory.path().join("log")).unwrap();
+        let log = std::fs::File::create(self.path("log")).unwrap();
         let child = Command::new(&self.binary)
             .arg("-c")
-            .arg(self.directory.path().join("nats.conf"))
+            .arg(self.path("nats.conf"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -109,11 +291,16 @@ impl Server {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap()
+    }
+
     pub(crate) fn admin(&self) -> Admin {
         Admin {
             url: self.url(),
             user: "admin".into(),
-            password: Secret::new(PASSWORD.into()),
+            sign_in: self.sign_in("admin"),
+            tls: Some(self.tls("admin")),
         }
     }
 
@@ -121,7 +308,8 @@ impl Server {
         InletConfig {
             url: self.url(),
             user: user.into(),
-            password_file: self.directory.path().join("password"),
+            sign_in: self.sign_in(user),
+            tls: Some(self.tls(user)),
             stream: "hop".into(),
             consumer: consumer.into(),
         }
@@ -131,16 +319,45 @@ impl Server {
         OutletConfig {
             url: self.url(),
             user: "writer".into(),
-            password_file: self.directory.path().join("password"),
+            sign_in: self.sign_in("writer"),
+            tls: Some(self.tls("writer")),
             stream: "hop".into(),
         }
     }
 
-    /// A client of NATS itself, not of this crate: what an intruder with stolen credentials has.
-    pub(crate) async fn raw(&self, user: &str) -> async_nats::Client {
-        async_nats::ConnectOptions::with_user_and_password(user.into(), PASSWORD.into())
+    /// What an intruder with stolen credentials dials with: a client of NATS itself, not of this crate.
+    pub(crate) fn stolen(&self, user: &str) -> async_nats::ConnectOptions {
+        let read = |extension: &str| {
+            let text = std::fs::read_to_string(self.path(&format!("{user}.{extension}"))).unwrap();
+            text.trim_end().to_owned()
+        };
+        let options = match self.method {
+            Method::Password => {
+                async_nats::ConnectOptions::with_user_and_password(user.into(), read("password"))
+            }
+            Method::Token => async_nats::ConnectOptions::with_token(TOKEN.into()),
+            Method::Nkey => async_nats::ConnectOptions::with_nkey(read("seed")),
+            Method::Jwt => {
+                let key = std::sync::Arc::new(KeyPair::from_seed(&read("seed")).unwrap());
+                async_nats::ConnectOptions::with_jwt(read("jwt"), move |nonce| {
+                    let key = std::sync::Arc::clone(&key);
+                    async move { key.sign(&nonce).map_err(async_nats::AuthError::new) }
+                })
+            }
+        };
+        options
+            .require_tls(true)
+            .add_root_certificates(self.path("ca.crt"))
+            .add_client_certificate(
+                self.path(&format!("{user}.crt")),
+                self.path(&format!("{user}.key")),
+            )
             .custom_inbox_prefix(format!("_INBOX.{user}"))
             .request_timeout(Some(Duration::from_secs(1)))
+    }
+
+    pub(crate) async fn raw(&self, user: &str) -> async_nats::Client {
+        self.stolen(user)
             .retry_on_initial_connect()
             .connect(self.url())
             .await
@@ -179,6 +396,64 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// A CA of a test.
+pub(crate) struct Authority(rcgen::CertifiedIssuer<'static, rcgen::KeyPair>);
+
+impl Authority {
+    pub(crate) fn new(name: &str) -> Authority {
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().unwrap();
+        Authority(rcgen::CertifiedIssuer::self_signed(params, key).unwrap())
+    }
+
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// Writes `STEM.crt` and `STEM.key`, good from and until so many days from now.
+    pub(crate) fn issue(&self, stem: &Path, name: &str, from_days: i64, until_days: i64) {
+        let names = vec![name.to_owned(), "127.0.0.1".to_owned()];
+        let mut params = rcgen::CertificateParams::new(names).unwrap();
+        let day = |days: i64| {
+            let now = i64::try_from(now_s()).unwrap();
+            // The server's clock may tick later than this one's.
+            rcgen_time(now - 60 + days * 86_400)
+        };
+        (params.not_before, params.not_after) = (day(from_days), day(until_days));
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        std::fs::write(stem.with_extension("crt"), certificate.pem()).unwrap();
+        std::fs::write(stem.with_extension("key"), key.serialize_pem()).unwrap();
+    }
+}
+
+fn rcgen_time(unix_s: i64) -> time::OffsetDateTime {
+    time::OffsetDateTime::from_unix_timestamp(unix_s).unwrap()
+}
+
+pub(crate) fn now_s() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+}
+
+fn hash(secret: &str) -> String {
+    bcrypt::hash(secret, 4).unwrap()
+}
+
+/// `None` for the administrator, who may do all.
+fn permissions(user: &str) -> Option<Permissions> {
+    match user {
+        "reader" => Some(reader_permissions("reader", "hop", "c1").unwrap()),
+        "other" => Some(reader_permissions("other", "hop", "c2").unwrap()),
+        "writer" => Some(writers()),
+        _ => None,
     }
 }
 

@@ -114,20 +114,6 @@ fn epochs(configs: &BTreeMap<Stage, KeysConfig>, report: &mut Report) {
     } else {
         section.pass("epochs", "all stages are in the same key epoch");
     }
-    let previous: Vec<String> = configs
-        .iter()
-        .filter_map(|(stage, config)| {
-            let epoch = config.previous_epoch?;
-            Some(format!("{stage} still takes epoch {epoch}"))
-        })
-        .collect();
-    section.each(
-        "previous-epoch",
-        Status::Warn,
-        &previous,
-        "remove `previous_epoch` when the grace period is over",
-        "no earlier epoch is accepted",
-    );
 }
 
 fn sandbox(ring: &Examined, report: &mut Report) {
@@ -185,7 +171,6 @@ mod tests {
         let config = |peer: Stage, key: &PublicKey| KeysConfig {
             secret_file: "x".into(),
             epoch: 1,
-            previous_epoch: None,
             peers: BTreeMap::from([(peer, *key)]),
         };
         let first = *own.keys().next().unwrap();

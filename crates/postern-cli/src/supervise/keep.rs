@@ -13,7 +13,6 @@ use std::ffi::OsString;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -150,10 +149,6 @@ impl Keeper {
     }
 
     async fn provision(&self, hop: Hop) -> anyhow::Result<()> {
-        let address = provision::address(&self.config, hop)?;
-        while TcpStream::connect(&address).await.is_err() {
-            sleep(Duration::from_millis(20)).await;
-        }
         let mut attempts = 0_u32;
         loop {
             match provision::provision(&self.ring, &self.config, hop).await {

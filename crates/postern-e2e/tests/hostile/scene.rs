@@ -3,8 +3,8 @@
 use postern_cli::hop::Hop;
 use postern_e2e::nats::{Nats, hijack};
 use postern_e2e::raw::{Message, Raw};
-use postern_envelope::{Batch, Epochs, Header, Keyring, Opener, PublicKey, Sealer, SecretKey, batch};
-use postern_testkit::{Options, Ring, TestUser};
+use postern_envelope::{Batch, Generation, Header, Keyring, Opener, PublicKey, Sealer, SecretKey, batch};
+use postern_testkit::{NatsAuth, Options, Ring, TestUser};
 use postern_types::{InstanceId, Link, SessionId, Stage, body};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -67,6 +67,9 @@ impl Scene {
             policy_directory: Some(policy.path().to_owned()),
             catalog: true,
             users: vec![reader],
+            // See `hijack`.
+            nats_auth: NatsAuth::Password,
+            nats_tls: false,
             ..Options::default()
         };
         let ring = Ring::start(options).await.unwrap();
@@ -86,17 +89,12 @@ impl Scene {
 
     fn keyring(&self, holder: Stage, plays: Stage, run: InstanceId, epoch: u32) -> Keyring {
         let public = |stage: Stage| -> (Stage, PublicKey) { (stage, self.secret(stage).public()) };
-        let epochs = Epochs {
-            current: epoch,
-            previous: None,
+        let held = Generation {
+            epoch,
+            secret: self.secret(holder),
+            peers: Stage::ALL.map(public).into(),
         };
-        Keyring::new(
-            plays,
-            run,
-            self.secret(holder),
-            Stage::ALL.map(public).into(),
-            epochs,
-        )
+        Keyring::new(plays, run, held)
     }
 
     /// Seals on a link as its sender does.

@@ -2,7 +2,7 @@
 
 use crate::{Keys, Settings, User, Users, Validator};
 use postern_envelope::Batch;
-use postern_envelope::{Epochs, Header, Keyring, Opener, Sealer, SecretKey, batch};
+use postern_envelope::{Generation, Header, Keyring, Opener, Sealer, SecretKey, batch};
 use postern_ledger::{Event, Outcome};
 use postern_policy::Policy;
 use postern_scram::Verifier;
@@ -84,18 +84,13 @@ pub(super) fn keyring(stage: Stage, n: u8) -> Keyring {
         .zip(0u8..)
         .map(|(s, i)| (s, secret(i).public()))
         .collect();
-    let epochs = Epochs {
-        current: 1,
-        previous: None,
-    };
     let own = Stage::ALL.into_iter().position(|s| s == stage).unwrap();
-    Keyring::new(
-        stage,
-        InstanceId([n; 16]),
-        secret(u8::try_from(own).unwrap()),
+    let own = Generation {
+        epoch: 1,
+        secret: secret(u8::try_from(own).unwrap()),
         peers,
-        epochs,
-    )
+    };
+    Keyring::new(stage, InstanceId([n; 16]), own)
 }
 
 pub(super) fn user(password: &str, roles: &[&str]) -> User {

@@ -10,7 +10,7 @@ use crate::{Limits, Refused, Relay, Stepped, Validator};
 use bytes::Bytes;
 use postern_bus::relay::Step;
 use postern_envelope::{
-    Batch, Epochs, Header, Keyring, OpenError, Opener, PublicKey, Sealer, SecretKey, batch,
+    Batch, Generation, Header, Keyring, OpenError, Opener, PublicKey, Sealer, SecretKey, batch,
 };
 use postern_inspect::{
     AnswerState, Contract, Expect, Inspector, Phase, SKIPPING, StatementShape, digest, steps_digest,
@@ -51,16 +51,12 @@ fn keyring(stage: Stage, secrets: &BTreeMap<Stage, SecretKey>, instance: Instanc
         .map(|(stage, secret)| (*stage, secret.public()))
         .collect();
     let own = SecretKey::parse(secrets[&stage].to_base64().as_str()).unwrap();
-    Keyring::new(
-        stage,
-        instance,
-        own,
+    let own = Generation {
+        epoch: 1,
+        secret: own,
         peers,
-        Epochs {
-            current: 1,
-            previous: None,
-        },
-    )
+    };
+    Keyring::new(stage, instance, own)
 }
 
 fn ring_with(limits: Limits) -> Ring {

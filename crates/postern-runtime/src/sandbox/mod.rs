@@ -99,10 +99,11 @@ impl Needs {
         outlet: &OutletConfig,
         ledger: &LedgerConfig,
     ) -> Result<Needs, SandboxError> {
-        Needs::default()
+        let own = keys.secret_file.parent();
+        let hops = inlet.files().into_iter().chain(outlet.files());
+        hops.fold(Needs::default(), |needs, file| needs.reading_each_time(file, own))
             .reading(&keys.secret_file)
-            .reading(&inlet.password_file)
-            .reading(&outlet.password_file)
+            .reading(postern_bus::NO_CERTIFICATES)
             .writing(&ledger.directory)
             .connecting_to_url(&inlet.url)?
             .connecting_to_url(&outlet.url)
@@ -114,6 +115,18 @@ impl Needs {
     pub fn reading(mut self, path: impl AsRef<Path>) -> Needs {
         self.read.push(path.as_ref().to_owned());
         self
+    }
+
+    /// It reads a file again and again, which may have been replaced by another of its name: so all of its directory
+    /// can be read. Not so where that is the configuration's own directory, or `crowded`, which holds what others
+    /// must not see or what this process must not see again: there the file itself is read, and one that is put in
+    /// its place is taken only after a restart.
+    #[must_use]
+    fn reading_each_time(self, file: &Path, crowded: Option<&Path>) -> Needs {
+        match file.parent() {
+            Some(directory) if is_inside(directory) && Some(directory) != crowded => self.reading(directory),
+            _ => self.reading(file),
+        }
     }
 
     /// It makes, writes, renames and removes files in a directory, which is made if it is missing.
@@ -150,6 +163,16 @@ impl Needs {
         let port = port.parse().map_err(|_| no_port())?;
         Ok(self.connecting_to(host, port))
     }
+}
+
+/// Whether a directory is a named one, and not the current one or one above it.
+fn is_inside(directory: &Path) -> bool {
+    use std::path::Component;
+    let plain = |component| matches!(component, Component::Normal(_) | Component::RootDir);
+    directory.components().all(plain)
+        && directory
+            .components()
+            .any(|component| matches!(component, Component::Normal(_)))
 }
 
 /// What the C library reads when it looks a name up.

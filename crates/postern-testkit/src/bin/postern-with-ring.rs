@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use clap::Parser;
-use postern_testkit::{Options, PoolMode, Ring, Storage};
+use postern_testkit::{NatsAuth, Options, PoolMode, Ring, Storage};
 use postern_types::Stage;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -43,6 +43,12 @@ struct Arguments {
     /// The database offers TLS, and the Backend insists on it.
     #[arg(long)]
     database_tls: bool,
+    /// How the stages sign in to the NATS servers.
+    #[arg(long, value_enum, default_value = "jwt")]
+    nats_auth: NatsAuth,
+    /// Leave TLS away between stages and NATS servers.
+    #[arg(long)]
+    nats_without_tls: bool,
     #[arg(last = true, required = true)]
     command: Vec<String>,
 }
@@ -79,6 +85,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         policy_directory: arguments.policy.clone(),
         catalog: arguments.catalog,
         database_tls: arguments.database_tls,
+        nats_auth: arguments.nats_auth,
+        nats_tls: !arguments.nats_without_tls,
         ..Options::default()
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

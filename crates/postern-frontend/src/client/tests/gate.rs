@@ -8,7 +8,7 @@ use crate::listener;
 use crate::session::Outgoing;
 use crate::tls::ALPN;
 use bytes::Bytes;
-use postern_envelope::{Batch, Epochs, Header, Keyring, Sealer, SecretKey};
+use postern_envelope::{Batch, Generation, Header, Keyring, Sealer, SecretKey};
 use postern_ledger::Ledger;
 use postern_types::ring::{Answer, Opened, RequestBody, SignInAnswer};
 use postern_types::{AnswerState, InstanceId, Link, Network, Stage, body};
@@ -155,11 +155,12 @@ fn keyring(stage: Stage, secrets: &BTreeMap<Stage, SecretKey>) -> Keyring {
         .iter()
         .map(|(stage, secret)| (*stage, secret.public()))
         .collect();
-    let epochs = Epochs {
-        current: 1,
-        previous: None,
+    let own = Generation {
+        epoch: 1,
+        secret,
+        peers,
     };
-    Keyring::new(stage, InstanceId::random().unwrap(), secret, peers, epochs)
+    Keyring::new(stage, InstanceId::random().unwrap(), own)
 }
 
 pub(super) struct Setup {
