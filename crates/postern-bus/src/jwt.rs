@@ -95,6 +95,8 @@ pub struct UserCard {
     pub issuer: String,
     /// From when on it counts no longer (seconds since 1970); `None` is never.
     pub expires_at_s: Option<u64>,
+    /// What it may do; `None` where publishing or subscribing has no bound.
+    pub permissions: Option<Permissions>,
 }
 
 /// An operator's token about itself, which a server trusts because its configuration holds it.
@@ -198,6 +200,7 @@ pub fn read_user(token: &str) -> Result<UserCard, JwtError> {
         subject: body.sub,
         issuer: body.iss,
         expires_at_s: (body.exp != 0).then_some(body.exp),
+        permissions: bounds(body.nats),
     })
 }
 
@@ -227,6 +230,36 @@ struct Body {
 struct Nats {
     #[serde(rename = "type")]
     kind: String,
+    #[serde(default, rename = "pub")]
+    publish: Rule,
+    #[serde(default, rename = "sub")]
+    subscribe: Rule,
+}
+
+#[derive(Default, Deserialize)]
+struct Rule {
+    #[serde(default)]
+    allow: Vec<String>,
+    #[serde(default)]
+    deny: Vec<String>,
+}
+
+impl Rule {
+    /// What it allows; `None` is everything but what it may deny.
+    fn bound(self) -> Option<Vec<String>> {
+        match self.allow.is_empty() {
+            false => Some(self.allow),
+            true if self.deny.iter().any(|subject| subject == ">") => Some(Vec::new()),
+            true => None,
+        }
+    }
+}
+
+fn bounds(nats: Nats) -> Option<Permissions> {
+    Some(Permissions {
+        publish: nats.publish.bound()?,
+        subscribe: nats.subscribe.bound()?,
+    })
 }
 
 fn read(token: &str, kind: &str, issued_by: KeyPairType) -> Result<Body, JwtError> {
@@ -307,8 +340,20 @@ mod tests {
             subject: user.public_key(),
             issuer: account.public_key(),
             expires_at_s: Some(200),
+            permissions: claims(&user).permissions,
         };
         assert_eq!(read_user(&token), Ok(card));
+        for (permissions, read) in [
+            (None, None),
+            (Some(Permissions::default()), Some(Permissions::default())),
+        ] {
+            let claims = UserClaims {
+                permissions,
+                ..claims(&user)
+            };
+            let token = sign_user(&claims, &account).unwrap();
+            assert_eq!(read_user(&token).unwrap().permissions, read);
+        }
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub const ACK_WAIT: Duration = Duration::from_secs(2);
 const MAX_ACK_PENDING: i64 = 100_000;
 /// How long provisioning one server may take, connecting included.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Pause before a server that has just started is asked again.
+const TOO_EARLY: Duration = Duration::from_millis(50);
 
 /// Where a stream keeps its messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +114,12 @@ pub enum ProvisionError {
     },
 }
 
+impl ProvisionError {
+    fn is_too_early(&self) -> bool {
+        matches!(self, ProvisionError::Refused { reason, .. } if reason.contains("jetstream unavailable"))
+    }
+}
+
 /// Makes streams and consumers, or adjusts those that differ. Doing it twice changes nothing. A stream's
 /// storage can't be changed; remove the stream first.
 ///
@@ -121,7 +129,13 @@ pub async fn provision(admin: &Admin, streams: &[StreamSpec]) -> Result<(), Prov
     within(admin, async |connection| {
         let context = jetstream::new(connection.client);
         for stream in streams {
-            provision_stream(&context, stream).await?;
+            while let Err(error) = provision_stream(&context, stream).await {
+                // It lets clients in a moment before its JetStream is there.
+                if !error.is_too_early() {
+                    return Err(error);
+                }
+                tokio::time::sleep(TOO_EARLY).await;
+            }
         }
         Ok(())
     })

@@ -3,12 +3,13 @@
 use super::nats_conf::Conf;
 use super::report::{Area, Report, Status};
 use super::ring::Examined;
+use crate::directory::RingDirectory;
 use crate::hop::Hop;
 use crate::part::find_program;
 use crate::provision;
 use postern_bus::permission::{Permissions, reader_permissions, writer_permissions};
 use postern_bus::provision as bus;
-use postern_bus::{ServerVersion, is_advised_against};
+use postern_bus::{KeyPair, Secret, ServerVersion, is_advised_against, jwt};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,9 +36,63 @@ fn conf(ring: &Examined, hop: Hop) -> Result<Conf, String> {
         .nats
         .get(&hop)
         .ok_or("postern.toml does not have it")?;
-    let text =
-        std::fs::read_to_string(ring.ring.join(&nats.config_file)).map_err(|error| error.to_string())?;
-    Conf::parse(&text)
+    let config = ring.ring.join(&nats.config_file);
+    let text = std::fs::read_to_string(&config).map_err(|error| error.to_string())?;
+    Conf::parse(&text, &|name| {
+        std::fs::read_to_string(config.with_file_name(name)).map_err(|error| format!("{name}: {error}"))
+    })
+}
+
+/// A user of a server, by its name as far as that is known, and its permissions; `None` is everything.
+type Allowed = (String, Option<Permissions>);
+
+/// The users that a server's file names.
+fn in_file(ring: &Examined, hop: Hop, conf: &Conf) -> Vec<Allowed> {
+    let names = crate::nats::user_names(hop);
+    let by_key = |key: &str| {
+        let own = |name: &&&str| {
+            let seed = ring.ring.join(RingDirectory::nats_file(hop, name, "seed"));
+            let seed = Secret::read(&seed).ok();
+            let pair = seed.and_then(|seed| KeyPair::from_seed(seed.expose()).ok());
+            pair.is_some_and(|pair| pair.public_key() == key)
+        };
+        names.iter().find(own).map_or(key, |name| *name).to_owned()
+    };
+    let named = conf.maps_with("user").into_iter().map(|user| {
+        let name = user.get("user").and_then(Conf::text).unwrap_or_default();
+        (name.to_owned(), permissions(user))
+    });
+    let keyed = conf.maps_with("nkey").into_iter().map(|user| {
+        let key = user.get("nkey").and_then(Conf::text).unwrap_or_default();
+        (by_key(key), permissions(user))
+    });
+    named.chain(keyed).collect()
+}
+
+/// What the JWTs of the two stages say, where the server goes by those.
+fn in_jwts(ring: &Examined, hop: Hop) -> Result<Vec<Allowed>, String> {
+    let stages = [hop.reader().name(), hop.writer().name()];
+    let read = |stage: &str| {
+        let file = ring.ring.join(RingDirectory::nats_file(hop, stage, "jwt"));
+        let token = Secret::read(&file).map_err(|error| error.to_string())?;
+        let card = jwt::read_user(token.expose()).map_err(|error| format!("{}: {error}", file.display()))?;
+        Ok((stage.to_owned(), card.permissions))
+    };
+    stages.into_iter().map(read).collect()
+}
+
+fn permissions(user: &Conf) -> Option<Permissions> {
+    let rules = user.get("permissions")?;
+    let subjects = |verb: &str| {
+        let rule = rules.get(verb)?;
+        let allowed = rule.get("allow").unwrap_or(rule);
+        let text = |subject: &Conf| subject.text().unwrap_or("something unreadable").to_owned();
+        Some(allowed.items().iter().map(text).collect())
+    };
+    Some(Permissions {
+        publish: subjects("publish")?,
+        subscribe: subjects("subscribe")?,
+    })
 }
 
 /// The program that would be run.
@@ -135,31 +190,40 @@ impl Found {
                 .unreadable
                 .push(format!("{hop}: a name in postern.toml is no plain word"));
         };
-        let admin = ring.config.nats.get(&hop).map(|nats| nats.admin_user.as_str());
-        for user in conf.maps_with("user") {
-            let name = user.get("user").and_then(Conf::text).unwrap_or_default();
-            if Some(name) == admin {
-                continue;
+        let mut users = in_file(ring, hop, conf);
+        if conf.get("operator").is_some() {
+            match in_jwts(ring, hop) {
+                Ok(stages) => users.extend(stages),
+                Err(error) => self.unreadable.push(format!("{hop}: {error}")),
             }
+        }
+        let admin = ring.config.nats.get(&hop).map(|nats| nats.admin_user.as_str());
+        for (name, allowed) in users.iter().filter(|(name, _)| Some(name.as_str()) != admin) {
             let Some((_, wanted)) = wanted.iter().find(|(stage, _)| stage == name) else {
                 self.wide
                     .push(format!("{hop} lets in {name}, whom it does not need"));
                 continue;
             };
-            for (verb, expected) in [("publish", &wanted.publish), ("subscribe", &wanted.subscribe)] {
-                let rule = user.get("permissions").and_then(|rules| rules.get(verb));
-                let allowed = rule.and_then(|rule| rule.get("allow")).or(rule);
-                let Some(allowed) = allowed else {
-                    self.wide.push(format!("{hop}: {name} may {verb} everything"));
-                    continue;
-                };
-                for subject in allowed.items() {
-                    let subject = subject.text().unwrap_or("something unreadable");
-                    if !expected.iter().any(|expected| expected == subject) {
-                        self.wide.push(format!("{hop}: {name} may {verb} {subject}"));
-                    }
+            let Some(allowed) = allowed else {
+                self.wide.push(format!("{hop}: {name} may do everything"));
+                continue;
+            };
+            for (verb, allowed, expected) in [
+                ("publish", &allowed.publish, &wanted.publish),
+                ("subscribe", &allowed.subscribe, &wanted.subscribe),
+            ] {
+                for subject in allowed.iter().filter(|subject| !expected.contains(subject)) {
+                    self.wide.push(format!("{hop}: {name} may {verb} {subject}"));
                 }
             }
+        }
+        if conf
+            .maps_with("token")
+            .into_iter()
+            .any(|map| map.get("token").is_some())
+        {
+            self.wide
+                .push(format!("{hop}: whoever has its token is its administrator"));
         }
     }
 
@@ -212,7 +276,7 @@ impl Found {
             Status::Fail,
             &self.wide,
             "allow what `postern init` writes for a new ring, and nothing else",
-            "each stage may use its own subjects only, as far as the files say",
+            "each stage may use its own subjects only, as far as the files and the stages' JWTs say",
         );
     }
 }
@@ -315,7 +379,8 @@ mod tests {
 
     #[test]
     fn where_a_server_listens_is_read_as_nats_does() {
-        let of = |text: &str| listen(&Conf::parse(text).unwrap());
+        let none = |name: &str| Err(format!("there is no {name}"));
+        let of = |text: &str| listen(&Conf::parse(text, &none).unwrap());
         assert!(is_local(&of("listen: \"127.0.0.1:4222\"")));
         assert!(is_local(&of("listen: localhost:4222")));
         assert!(is_local(&of("host: ::1\nport: 4222")));

@@ -17,12 +17,12 @@ pub(super) enum Conf {
 }
 
 impl Conf {
+    /// Reads a file whose `include`d ones are given by `file`, by the names that are written there.
+    ///
     /// # Errors
     /// The line that is not understood.
-    pub(super) fn parse(text: &str) -> Result<Conf, String> {
-        let mut reader = Reader { rest: text, line: 1 };
-        let map = reader.map(None, 0)?;
-        Ok(Conf::Map(map))
+    pub(super) fn parse(text: &str, file: &dyn Fn(&str) -> Result<String, String>) -> Result<Conf, String> {
+        Ok(Conf::Map(map_of(text, file, 0)?))
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Conf> {
@@ -68,9 +68,23 @@ impl Conf {
     }
 }
 
+fn map_of(
+    text: &str,
+    file: &dyn Fn(&str) -> Result<String, String>,
+    depth: usize,
+) -> Result<BTreeMap<String, Conf>, String> {
+    let mut reader = Reader {
+        rest: text,
+        line: 1,
+        file,
+    };
+    reader.map(None, depth)
+}
+
 struct Reader<'a> {
     rest: &'a str,
     line: usize,
+    file: &'a dyn Fn(&str) -> Result<String, String>,
 }
 
 impl Reader<'_> {
@@ -130,10 +144,14 @@ impl Reader<'_> {
                 Some(_) => {}
             }
             let key = self.word()?.to_lowercase();
-            if key == "include" {
-                return self.wrong("`include` is not followed here");
-            }
             self.blanks();
+            if key == "include" {
+                let name = self.word()?;
+                let text = (self.file)(&name).or_else(|error| self.wrong(&error))?;
+                let more = map_of(&text, self.file, depth.saturating_add(1));
+                map.extend(more.map_err(|error| format!("{name}: {error}"))?);
+                continue;
+            }
             if matches!(self.peek(), Some(':' | '=')) {
                 self.next();
             }
@@ -235,6 +253,7 @@ mod tests {
                 { user: b }
               ] } }
             tls { cert_file: './a.pem', verify: true }",
+            &none,
         )
         .unwrap();
         assert_eq!(conf.get("listen").and_then(Conf::text), Some("127.0.0.1:4222"));
@@ -255,15 +274,36 @@ mod tests {
         assert_eq!(allowed.unwrap().items()[1].text(), Some("$JS.ACK.s.c.>"));
     }
 
+    fn none(name: &str) -> Result<String, String> {
+        Err(format!("there is no {name}"))
+    }
+
+    #[test]
+    fn included_files_count_and_a_missing_one_is_said() {
+        let file = |name: &str| match name {
+            "users.conf" => Ok("users: [{user: a}]".to_owned()),
+            "itself.conf" => Ok("include itself.conf".to_owned()),
+            other => none(other),
+        };
+        let conf = Conf::parse("port: 1\ninclude \"users.conf\"\nhost: b", &file).unwrap();
+        assert_eq!(conf.maps_with("user").len(), 1);
+        assert_eq!(conf.get("host").and_then(Conf::text), Some("b"));
+        assert_eq!(
+            Conf::parse("include other.conf", &file).unwrap_err(),
+            "line 1: there is no other.conf"
+        );
+        assert!(Conf::parse("include itself.conf", &file).is_err());
+    }
+
     #[test]
     fn what_is_not_understood_is_said() {
         for text in ["a {", "a [", "a: \"x", "include other.conf", "a: (", "= 3", "a:"] {
-            assert!(Conf::parse(text).is_err(), "{text}");
+            assert!(Conf::parse(text, &none).is_err(), "{text}");
         }
-        assert!(Conf::parse(&"a {".repeat(10_000)).is_err());
-        assert!(Conf::parse(&format!("a: {}", "[".repeat(10_000))).is_err());
+        assert!(Conf::parse(&"a {".repeat(10_000), &none).is_err());
+        assert!(Conf::parse(&format!("a: {}", "[".repeat(10_000)), &none).is_err());
         assert_eq!(
-            Conf::parse("a: 1\nb {\n c").unwrap_err(),
+            Conf::parse("a: 1\nb {\n c", &none).unwrap_err(),
             "line 3: a value is missing"
         );
     }
@@ -271,7 +311,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read_or_refused(text in "[a-z:={}\\[\\]\"'#/, \n\\\\(]{0,60}") {
-            let _ = Conf::parse(&text);
+            let _ = Conf::parse(&text, &none);
         }
     }
 }
