@@ -15,7 +15,7 @@ use async_nats::jetstream::{self, Context};
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A message that was not acknowledged by then is delivered again.
 pub const ACK_WAIT: Duration = Duration::from_secs(2);
@@ -126,20 +126,24 @@ impl ProvisionError {
 /// # Errors
 /// See [`ProvisionError`].
 pub async fn provision(admin: &Admin, streams: &[StreamSpec]) -> Result<(), ProvisionError> {
-    within(admin, async |connection| {
-        let context = jetstream::new(connection.client);
-        for stream in streams {
-            while let Err(error) = provision_stream(&context, stream).await {
-                // It lets clients in a moment before its JetStream is there.
-                if !error.is_too_early() {
-                    return Err(error);
-                }
+    let began = Instant::now();
+    loop {
+        let done = within(admin, async |connection| {
+            let context = jetstream::new(connection.client);
+            for stream in streams {
+                provision_stream(&context, stream).await?;
+            }
+            Ok(())
+        })
+        .await;
+        match done {
+            // It lets clients in a moment before its JetStream is there.
+            Err(error) if error.is_too_early() && began.elapsed() < PATIENCE => {
                 tokio::time::sleep(TOO_EARLY).await;
             }
+            done => return done,
         }
-        Ok(())
-    })
-    .await
+    }
 }
 
 /// Asks a server for its version. Any user will do.

@@ -10,6 +10,9 @@ use crate::jwt::AccountLimits;
 use crate::permission::Permissions;
 use std::fmt::Write as _;
 
+/// How often the share of the one account with streams fits into what the server may use: for each of the hop's
+/// connections once.
+const ROOM: u64 = 8;
 /// Subscriptions that one connection may have. A stage has one, the administrator one.
 pub const MAX_SUBSCRIPTIONS: u32 = 16;
 /// The longest line of the protocol (bytes): room for a JWT in CONNECT, and for any subject of a ring.
@@ -111,6 +114,8 @@ max_subscriptions: {MAX_SUBSCRIPTIONS}
 ping_interval: \"10s\"
 ping_max: 2
 
+# More than the account below may use. nats-server 2.9 sets the account's share aside once for each client that comes
+# while it starts; where that is more than there is, the account has no JetStream until the next start.
 jetstream {{
   store_dir: \"{store}\"
   max_memory_store: {memory}
@@ -121,8 +126,8 @@ jetstream {{
             listen = self.listen,
             connections = limits.connections,
             store = self.store_directory,
-            memory = limits.memory_bytes,
-            disk = limits.disk_bytes,
+            memory = limits.memory_bytes.saturating_mul(ROOM),
+            disk = limits.disk_bytes.saturating_mul(ROOM),
         );
         if let Some(tls) = &self.tls {
             let _ = write!(
