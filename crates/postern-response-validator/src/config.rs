@@ -97,7 +97,8 @@ mod tests {
             .to_string();
         let hop = |name: &str| {
             format!(
-                "[{name}]\nurl = \"nats://127.0.0.1:4222\"\nuser = \"rv\"\npassword_file = \"keys/nats\"\n"
+                "[{name}]\nurl = \"nats://127.0.0.1:4222\"\nuser = \"rv\"\nsign_in = {{ method = \
+                 \"password\", password_file = \"keys/nats\" }}\n"
             )
         };
         let text = format!(
