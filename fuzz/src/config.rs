@@ -1,11 +1,11 @@
-//! Configuration files: those of the four stages, the users and the policy.
+//! Configuration files: those of the four stages, their keys, the users and the policy.
 
 use postern_backend::config::BackendConfig;
 use postern_frontend::config::FrontendConfig;
 use postern_policy::Policy;
 use postern_query_validator::{QueryValidatorConfig, Users};
 use postern_response_validator::Config as ResponseValidatorConfig;
-use postern_runtime::parse_config;
+use postern_runtime::{KeyFile, parse_config};
 use serde::de::DeserializeOwned;
 use std::path::Path;
 
@@ -17,7 +17,7 @@ pub fn config(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(text) else {
         return;
     };
-    match kind % 10 {
+    match kind % 11 {
         0 => {
             if let Some(config) = stage::<FrontendConfig>(text) {
                 let _ = config.limits.checked();
@@ -31,7 +31,8 @@ pub fn config(data: &[u8]) {
         6 => directory("queries/fuzzed.sql", text),
         7 => directory("access.cedar", text),
         8 => directory("responses.yaml", text),
-        _ => directory("catalog.json", text),
+        9 => directory("catalog.json", text),
+        _ => keys(text),
     }
 }
 
@@ -50,6 +51,17 @@ fn stage<C: DeserializeOwned>(text: &str) -> Option<C> {
             assert!(!error.to_string().is_empty());
             None
         }
+    }
+}
+
+/// What was read says the same when it is written and read again.
+fn keys(text: &str) {
+    match KeyFile::parse(file(), text) {
+        Ok(keys) => {
+            let again = toml::to_string(&keys).map(|text| KeyFile::parse(file(), &text));
+            assert!(matches!(again, Ok(Ok(again)) if again == keys));
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
     }
 }
 

@@ -278,20 +278,17 @@ fn config() -> Vec<Vec<u8>> {
     let verifier = "SCRAM-SHA-256$1:c2FsdA==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     let common = r#"
 [keys]
-secret_file = "k"
-epoch = 2
-[keys.peers]
-backend = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
+file = "k"
 [inlet]
 url = "nats://127.0.0.1:4222"
 user = "u"
-password_file = "p"
+sign_in = { method = "password", password_file = "p" }
 stream = "s"
 consumer = "c"
 [outlet]
 url = "nats://127.0.0.1:4222"
 user = "u"
-password_file = "p"
+sign_in = { method = "password", password_file = "p" }
 stream = "s"
 [ledger]
 directory = "l"
@@ -334,5 +331,10 @@ directory = "l"
              tenants: {columns: [tenant_id], ignore_roles: [owner]}\ndetectors: {card: mask}\nhoney:\n  - {name: h, value: x-4711}\n",
         ),
         alone(9, "{\"version\":1,\"relations\":[],\"functions\":[]}"),
+        alone(
+            10,
+            "epoch = 2\nsecret_file = \"2.key\"\n[peers]\nbackend = \"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\"\n\
+             [[accepted]]\nepoch = 1\nsecret_file = \"1.key\"\nuntil = \"2027-01-15T08:05:00Z\"\n[accepted.peers]\n",
+        ),
     ]
 }

@@ -11,6 +11,7 @@ use crate::session::{Session, Shared};
 use postern_bus::{Delivery, Inlet};
 use postern_envelope::{Freshness, Header, Opener, ReplayWindow, batch};
 use postern_ledger::{Event, Ledger, Level, Outcome, Record};
+use postern_runtime::LinkKeys;
 use postern_types::ring::{Clean, CleanBody, DirtyBody, OpenSession, Opened, Standing, Verdict};
 use postern_types::{Arrival, InstanceId, Refusal, Resequencer, SessionId, Slot, SqlState, body};
 use std::cell::RefCell;
@@ -102,17 +103,34 @@ impl Intake {
     ///
     /// # Errors
     /// When the ledger can't be written: without a record nothing may run (P8).
-    pub(crate) async fn run(mut self, mut inlet: Inlet, stop: CancellationToken) -> io::Result<()> {
+    pub(crate) async fn run(
+        mut self,
+        mut inlet: Inlet,
+        keys: LinkKeys,
+        stop: CancellationToken,
+    ) -> io::Result<()> {
         let mut tick = tokio::time::interval(Duration::from_millis(500));
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 deliveries = inlet.next(DRAIN) => self.take(deliveries)?,
-                _ = tick.tick() => self.drop_silent_frontends(),
+                _ = tick.tick() => {
+                    self.drop_silent_frontends();
+                    self.note(&keys)?;
+                }
             }
         }
         self.end_all();
         self.ledger.close(postern_runtime::unix_ms())
+    }
+
+    /// Writes down that the keys have turned.
+    fn note(&mut self, keys: &LinkKeys) -> io::Result<()> {
+        let now_ms = postern_runtime::unix_ms();
+        for news in keys.news() {
+            self.ledger.append(&news.record(now_ms));
+        }
+        self.ledger.commit()
     }
 
     fn take(&mut self, deliveries: Vec<Delivery>) -> io::Result<()> {

@@ -9,7 +9,7 @@ use crate::session::Shared;
 use anyhow::Context;
 use postern_bus::{Inlet, Outlet};
 use postern_ledger::Ledger;
-use postern_runtime::StageContext;
+use postern_runtime::{LinkKeys, StageContext};
 use postern_types::ring::DirtyBody;
 use postern_types::{InstanceId, Link, SessionId, Slot, Stage};
 use std::rc::Rc;
@@ -31,7 +31,8 @@ pub async fn run(mut config: BackendConfig, cx: StageContext) -> anyhow::Result<
 }
 
 async fn serve(config: &mut BackendConfig, cx: StageContext) -> anyhow::Result<()> {
-    let keyring = config.keys.keyring(Stage::Backend, cx.instance)?;
+    let link_keys = LinkKeys::begin(&config.keys, &cx)?;
+    let keyring = link_keys.keyring();
     let ledger = Ledger::open(
         &config.ledger.directory,
         Stage::Backend,
@@ -76,7 +77,7 @@ async fn serve(config: &mut BackendConfig, cx: StageContext) -> anyhow::Result<(
         config.limits.waiting_bytes,
     );
     cx.ready.announce()?;
-    let result = intake.run(inlet, cx.shutdown.clone()).await;
+    let result = intake.run(inlet, link_keys, cx.shutdown.clone()).await;
     tokio::time::sleep(LAST_WORDS).await;
     last_words.cancel();
     let _ = writer.await;

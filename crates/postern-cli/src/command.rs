@@ -11,7 +11,7 @@ use crate::status::Status;
 use crate::supervise::{UpOptions, up};
 use crate::tether::{self, DeathSignal};
 use crate::users::{self, User, UsersFile};
-use crate::{audit, catalog, doctor, firewall, policy, terminal};
+use crate::{audit, catalog, doctor, firewall, policy, rotation, terminal};
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
@@ -202,11 +202,12 @@ enum AuditCommand {
     Tail(audit::TailArgs),
 }
 
-/// Renew what the parts of a ring know each other by.
+/// Renew what the parts of a ring know each other by, and what they seal with.
 #[derive(Debug, Subcommand)]
 enum KeysCommand {
     Renew(KeysRenew),
     Revoke(KeysRevoke),
+    Rotate(rotation::Rotate),
 }
 
 /// Make new JWTs for the users of the NATS servers. Running stages take them by themselves.
@@ -273,6 +274,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Audit(AuditCommand::Tail(args)) => audit::tail(&args),
         Command::Keys(KeysCommand::Renew(args)) => run_keys_renew(&args),
         Command::Keys(KeysCommand::Revoke(args)) => run_keys_revoke(&args),
+        Command::Keys(KeysCommand::Rotate(args)) => rotation::run(&args),
         Command::Tether(args) => {
             tether::become_command(args.parent, args.signal, &args.command)?;
             Ok(ExitCode::FAILURE)

@@ -75,9 +75,14 @@ impl RingDirectory {
         self.join("audit").join(stage.name())
     }
 
-    /// A stage's secret key, relative to the directory.
-    pub fn stage_key(stage: Stage) -> PathBuf {
-        PathBuf::from(format!("keys/{stage}.key"))
+    /// The keys of the links, relative to the directory.
+    pub fn link_folder() -> PathBuf {
+        PathBuf::from("keys/link")
+    }
+
+    /// A stage's key file, relative to the directory; its secrets are beside it.
+    pub fn link_keys(stage: Stage) -> PathBuf {
+        RingDirectory::link_folder().join(stage.name()).join("keys.toml")
     }
 
     /// Credentials of one user of the NATS servers and of nobody else, relative to the directory.

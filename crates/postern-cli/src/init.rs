@@ -7,10 +7,10 @@ use crate::hop::Hop;
 use crate::nats;
 use crate::nats_auth::{self, DEFAULT_JWT_LIFETIME, NatsAuth};
 use crate::ring_config::{JwtConfig, NatsConfig, RingConfig, Storage, StreamsConfig, Topology};
+use crate::rotation;
 use crate::secret_file;
 use crate::stage_config::{FIRST_POLICY, Facts, stage_config};
 use anyhow::{Context as _, bail};
-use postern_envelope::SecretKey;
 use postern_types::{Slot, Stage};
 use std::collections::BTreeMap;
 use std::fs;
@@ -122,7 +122,7 @@ fn fill(ring: &RingDirectory, options: &InitOptions) -> anyhow::Result<()> {
         secret_file::directory(&ring.ledger(stage))?;
     }
     let (frontend, backend): (Slot, Slot) = ("frontend-0".parse()?, "backend-0".parse()?);
-    let public_keys = write_stage_keys(ring)?;
+    rotation::make(ring)?;
     let nats_urls = Hop::ALL
         .into_iter()
         .zip(options.nats_ports)
@@ -145,7 +145,6 @@ fn fill(ring: &RingDirectory, options: &InitOptions) -> anyhow::Result<()> {
         backend: &backend,
         database: &options.database,
         nats_urls: &nats_urls,
-        public_keys: &public_keys,
         sandbox: options.sandbox,
         nats_auth: options.nats_auth,
         nats_tls: options.nats_tls,
@@ -156,17 +155,6 @@ fn fill(ring: &RingDirectory, options: &InitOptions) -> anyhow::Result<()> {
     secret_file::write(&ring.policy_file(), FIRST_POLICY)?;
     secret_file::write(&ring.users_file(), crate::users::FIRST_USERS_FILE)?;
     write_ring_config(ring, options, &nats_urls, frontend, backend)
-}
-
-fn write_stage_keys(ring: &RingDirectory) -> anyhow::Result<BTreeMap<Stage, String>> {
-    let mut public_keys = BTreeMap::new();
-    for stage in Stage::ALL {
-        let secret = SecretKey::generate()?;
-        let path = ring.join(RingDirectory::stage_key(stage));
-        secret_file::write(&path, &format!("{}\n", *secret.to_base64()))?;
-        public_keys.insert(stage, secret.public().to_string());
-    }
-    Ok(public_keys)
 }
 
 fn write_nats(

@@ -22,6 +22,7 @@ pub mod part;
 pub mod policy;
 pub mod provision;
 pub mod ring_config;
+pub mod rotation;
 pub mod secret_file;
 mod stage_config;
 pub mod status;

@@ -8,8 +8,8 @@ use crate::directory::RingDirectory;
 use crate::hop::Hop;
 use crate::init::Sandbox;
 use crate::nats_auth::NatsAuth;
-use postern_types::{Link, Slot, Stage};
-use std::collections::{BTreeMap, BTreeSet};
+use postern_types::{Slot, Stage};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// What the stages' configurations depend on.
@@ -19,8 +19,6 @@ pub(crate) struct Facts<'a> {
     pub(crate) backend: &'a Slot,
     pub(crate) database: &'a DatabaseUrl,
     pub(crate) nats_urls: &'a BTreeMap<Hop, String>,
-    /// Public keys as base64.
-    pub(crate) public_keys: &'a BTreeMap<Stage, String>,
     pub(crate) sandbox: Sandbox,
     pub(crate) nats_auth: NatsAuth,
     pub(crate) nats_tls: bool,
@@ -39,7 +37,7 @@ pub(crate) fn stage_config(stage: Stage, facts: &Facts<'_>) -> String {
     format!(
         "{introduction}\n\n{}\n{own}\n{}{}{}{}",
         sandbox(facts.sandbox),
-        keys(stage, facts),
+        keys(stage),
         inlet(stage, facts),
         outlet(stage, facts),
         ledger(stage)
@@ -168,33 +166,15 @@ hash_key_file = \"keys/mask.secret\"
     .to_owned()
 }
 
-/// Stages that share a link with this one, itself left out.
-fn peers(stage: Stage) -> BTreeSet<Stage> {
-    Link::ALL
-        .into_iter()
-        .filter(|link| link.sender() == stage || link.receiver() == stage)
-        .flat_map(|link| [link.sender(), link.receiver()])
-        .filter(|peer| *peer != stage)
-        .collect()
-}
-
-fn keys(stage: Stage, facts: &Facts<'_>) -> String {
-    let mut text = format!(
+fn keys(stage: Stage) -> String {
+    format!(
         "[keys]
-secret_file = {secret}
-epoch = 1
+# What this stage seals with and opens with; `postern keys rotate` writes it anew while the stage runs.
+file = {}
 
-# Public keys of the stages this one shares a link with.
-[keys.peers]
 ",
-        secret = quoted(&RingDirectory::stage_key(stage).to_string_lossy()),
-    );
-    for peer in peers(stage) {
-        if let Some(key) = facts.public_keys.get(&peer) {
-            let _ = writeln!(text, "{peer} = {}", quoted(key));
-        }
-    }
-    text
+        quoted(&RingDirectory::link_keys(stage).to_string_lossy())
+    )
 }
 
 fn inlet(stage: Stage, facts: &Facts<'_>) -> String {
@@ -288,28 +268,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stage_knows_only_the_keys_of_its_links() {
-        assert_eq!(
-            peers(Stage::Frontend),
-            BTreeSet::from([Stage::QueryValidator, Stage::ResponseValidator])
-        );
-        assert_eq!(
-            peers(Stage::Backend),
-            BTreeSet::from([Stage::QueryValidator, Stage::ResponseValidator])
-        );
-        assert!(!peers(Stage::QueryValidator).contains(&Stage::QueryValidator));
-    }
-
-    #[test]
     fn every_file_is_toml_even_with_odd_names() {
         let database: DatabaseUrl = "postgres://o%22%5Cne:x@h/d%22b".parse().unwrap();
         let urls = Hop::ALL
             .into_iter()
             .map(|hop| (hop, "nats://127.0.0.1:1".to_owned()))
-            .collect();
-        let keys = Stage::ALL
-            .into_iter()
-            .map(|stage| (stage, "AAAA".to_owned()))
             .collect();
         let facts = Facts {
             listen: "127.0.0.1:6432",
@@ -317,7 +280,6 @@ mod tests {
             backend: &"backend-0".parse().unwrap(),
             database: &database,
             nats_urls: &urls,
-            public_keys: &keys,
             sandbox: Sandbox::Required,
             nats_auth: NatsAuth::Jwt,
             nats_tls: true,

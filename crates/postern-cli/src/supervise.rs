@@ -15,6 +15,7 @@ use crate::keys;
 use crate::nats;
 use crate::part::{Part, Programs, find_program};
 use crate::ring_config::RingConfig;
+use crate::rotation;
 use crate::secret_file;
 use anyhow::{Context as _, bail};
 use board::Board;
@@ -198,14 +199,17 @@ fn listen_address(ring: &RingDirectory, listen: Option<&str>) -> anyhow::Result<
     Ok(listen.context("frontend.toml has no `listen`")?.to_owned())
 }
 
-/// Renews the JWTs of the NATS users in time, for as long as the ring is up.
+/// Renews the JWTs of the NATS users in time, and removes keys that have run out, for as long as the ring is up.
 async fn keep_credentials_fresh(ring: &RingDirectory, config: &RingConfig) -> std::convert::Infallible {
-    let Some(jwt) = config.nats_jwt else {
-        return std::future::pending().await;
-    };
-    let look_every = Duration::from_secs((jwt.lifetime_s / 12).clamp(1, 60));
+    let lifetime_s = config.nats_jwt.map_or(u64::MAX, |jwt| jwt.lifetime_s);
+    let look_every = Duration::from_secs((lifetime_s / 12).clamp(1, 60));
     loop {
         sleep(look_every).await;
+        match rotation::remove_old(ring) {
+            Ok(false) => {}
+            Ok(true) => log::own("removed link keys that have run out"),
+            Err(error) => log::own(&format!("old link keys could not be removed: {error:#}")),
+        }
         match keys::renew_if_due(ring, config) {
             Ok(false) => {}
             Ok(true) => log::own("renewed the JWTs for the NATS servers"),

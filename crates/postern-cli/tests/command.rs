@@ -85,15 +85,35 @@ fn secrets_are_where_they_belong_and_nowhere_else() {
     for stage in ["frontend", "query-validator", "backend", "response-validator"] {
         let config = read(&format!("{stage}.toml"));
         assert!(!config.contains("sesame"));
-        assert!(!config.contains(read(&format!("keys/{stage}.key")).trim()));
+        let own = read(&format!("keys/link/{stage}/1.key"));
+        assert!(!config.contains(own.trim()));
+        assert!(!read(&format!("keys/link/{stage}/keys.toml")).contains(own.trim()));
         let names_database = config.contains("[database]");
         assert_eq!(names_database, stage == "backend", "{stage}");
     }
     let keys: std::collections::BTreeSet<String> =
         ["frontend", "query-validator", "backend", "response-validator"]
-            .map(|stage| read(&format!("keys/{stage}.key")))
+            .map(|stage| read(&format!("keys/link/{stage}/1.key")))
             .into();
     assert_eq!(keys.len(), 4, "two stages share a key");
+}
+
+#[test]
+fn link_keys_turn_in_a_ring_that_is_down() {
+    let files = ring();
+    let rotate = |more: &[&str]| postern(files.path(), &[&["keys", "rotate", "ring"], more].concat());
+    let told = out(&rotate(&[]));
+    assert!(
+        told.contains("keys of epoch 2") && told.contains("is not up here"),
+        "{told}"
+    );
+    let backend = fs::read_to_string(files.path().join("ring/keys/link/backend/keys.toml")).unwrap();
+    assert!(backend.contains("\nepoch = 2\n"), "{backend}");
+    let told = out(&rotate(&["--step", "prepare", "--json"]));
+    assert_eq!(told.trim(), r#"{"step":"prepare","epoch":3,"ring_is_up":false}"#);
+    out(&rotate(&["--step", "switch", "--end-sessions"]));
+    assert!(refused(&rotate(&["--step", "switch"]), 1).contains("no keys are prepared"));
+    assert!(refused(&rotate(&["--grace", "1"]), 2).contains("5..="));
 }
 
 const USERS: [&str; 5] = [
@@ -213,10 +233,13 @@ fn renewing_changes_the_jwts_and_revoking_one_users_keys() {
 #[test]
 fn an_existing_ring_is_left_alone() {
     let files = ring();
-    let key = fs::read(files.path().join("ring/keys/backend.key")).unwrap();
+    let key = fs::read(files.path().join("ring/keys/link/backend/1.key")).unwrap();
     let again = postern(files.path(), &["init", "ring", "--database", DATABASE]);
     assert!(refused(&again, 1).contains("not empty"));
-    assert_eq!(fs::read(files.path().join("ring/keys/backend.key")).unwrap(), key);
+    assert_eq!(
+        fs::read(files.path().join("ring/keys/link/backend/1.key")).unwrap(),
+        key
+    );
     let left = fs::read_dir(files.path()).unwrap().count();
     assert_eq!(left, 1, "a draft was left behind");
 

@@ -12,6 +12,56 @@ use std::thread::JoinHandle;
 /// Branches, and so at most as many transactions that don't wait for each other.
 const SCALE: u32 = 4;
 
+/// Makes pgbench's tables past the ring, and runs its SELECTs through it with eight clients for so many seconds. Gives
+/// back how many transactions there were.
+///
+/// # Errors
+/// When one failed, a client was lost, or there was none.
+pub async fn flawless(ring: &Ring, seconds: u32) -> anyhow::Result<u64> {
+    let program = make_tables(ring, &["-s", "1"])?;
+    let url = ring.url("owner");
+    let run = tokio::task::spawn_blocking(move || {
+        Command::new(&program)
+            .args([
+                "-n",
+                "-S",
+                "-M",
+                "extended",
+                "-c",
+                "8",
+                "-T",
+                &seconds.to_string(),
+                &url,
+            ])
+            .output()
+    });
+    let output = run.await?.context("can't run pgbench")?;
+    let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    ensure!(output.status.success() && !said.contains("aborted"), "{said}");
+    let failed = number_after(&said, "number of failed transactions: ");
+    let processed = number_after(&said, "number of transactions actually processed: ");
+    ensure!(failed == Some(0) && processed > Some(0), "{said}");
+    Ok(processed.unwrap_or_default())
+}
+
+fn number_after(said: &str, words: &str) -> Option<u64> {
+    let rest = said.lines().find_map(|line| line.strip_prefix(words))?;
+    rest.split([' ', '/']).next()?.parse().ok()
+}
+
+/// Makes pgbench's tables as `owner`, past the ring; gives back where pgbench is.
+fn make_tables(ring: &Ring, more: &[&str]) -> anyhow::Result<PathBuf> {
+    let program = ring.installation().binaries.join("pgbench");
+    let made = Command::new(&program)
+        .args(["-i", "-q"])
+        .args(more)
+        .arg(ring.direct_url("owner"))
+        .output()
+        .context("can't run pgbench")?;
+    ensure!(made.status.success(), "pgbench -i: {}", text(&made.stderr));
+    Ok(program)
+}
+
 /// What pgbench said of all its runs together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Told {
@@ -37,14 +87,7 @@ impl Load {
     /// # Errors
     /// When the tables can't be made.
     pub fn start(ring: &Ring, clients: u32) -> anyhow::Result<Load> {
-        let program = ring.installation().binaries.join("pgbench");
-        let scale = SCALE.to_string();
-        let made = Command::new(&program)
-            .args(["-i", "-q", "--foreign-keys", "-s", &scale])
-            .arg(ring.direct_url("owner"))
-            .output()
-            .context("can't run pgbench")?;
-        ensure!(made.status.success(), "pgbench -i: {}", text(&made.stderr));
+        let program = make_tables(ring, &["--foreign-keys", "-s", &SCALE.to_string()])?;
         let stop = Arc::new(AtomicBool::new(false));
         let url = ring.url("owner");
         let worker = std::thread::spawn({

@@ -233,10 +233,14 @@ async fn every_planted_fault_is_named() {
     let ring = hardened(NatsAuth::Password, false).await;
     let at = |file: &str| ring.directory().join(file);
     // Keys, files, sandbox.
-    fs::set_permissions(at("keys/frontend.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(at("keys/link/frontend/1.key"), fs::Permissions::from_mode(0o644)).unwrap();
     fs::set_permissions(at("policy/policy.yaml"), fs::Permissions::from_mode(0o666)).unwrap();
-    fs::copy(at("keys/backend.key"), at("keys/response-validator.key")).unwrap();
-    edit(&at("backend.toml"), "epoch = 1", "epoch = 2");
+    fs::copy(
+        at("keys/link/backend/1.key"),
+        at("keys/link/response-validator/1.key"),
+    )
+    .unwrap();
+    edit(&at("keys/link/backend/keys.toml"), "epoch = 1", "epoch = 2");
     edit(
         &at("frontend.toml"),
         "sandbox = \"required\"",

@@ -10,56 +10,13 @@
 
 use postern_bus::provision::{Admin, server_version};
 use postern_bus::{SignIn, TlsConfig};
+use postern_e2e::pgbench::flawless;
 use postern_testkit::{Hop, NatsAuth, Options, Part, Ring, Stage};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Makes pgbench's tables past the ring, then runs its SELECTs through it; gives back what it said.
-async fn pgbench(ring: &Ring, seconds: u32) -> String {
-    let program = ring.installation().binaries.join("pgbench");
-    let made = Command::new(&program)
-        .args(["-i", "-q", "-s", "1", &ring.direct_url("owner")])
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let (url, seconds) = (ring.url("owner"), seconds.to_string());
-    let run = std::thread::spawn(move || {
-        Command::new(&program)
-            .args(["-n", "-S", "-M", "extended", "-c", "8", "-T", &seconds, &url])
-            .output()
-            .unwrap()
-    });
-    while !run.is_finished() {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let output = run.join().unwrap();
-    let said = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    assert!(output.status.success(), "{said}");
-    said
-}
-
-fn number_after(said: &str, words: &str) -> u64 {
-    let line = said.lines().find_map(|line| line.strip_prefix(words));
-    let rest = line.unwrap_or_else(|| panic!("no `{words}` in {said}"));
-    rest.split([' ', '/']).next().unwrap().parse().unwrap()
-}
-
-/// No transaction failed, and no client was lost.
-fn assert_flawless(said: &str) -> u64 {
-    assert!(!said.contains("aborted"), "{said}");
-    assert_eq!(number_after(said, "number of failed transactions: "), 0, "{said}");
-    let processed = number_after(said, "number of transactions actually processed: ");
-    assert!(processed > 0, "{said}");
-    processed
-}
 
 async fn serves_by(auth: NatsAuth, tls: bool) {
     for nats_server in nats_servers() {
@@ -70,8 +27,8 @@ async fn serves_by(auth: NatsAuth, tls: bool) {
             ..Options::default()
         };
         let ring = Ring::start(options).await.unwrap();
-        let said = pgbench(&ring, 3).await;
-        println!("{auth:?}, TLS {tls}: {} transactions", assert_flawless(&said));
+        let processed = flawless(&ring, 3).await.unwrap();
+        println!("{auth:?}, TLS {tls}: {processed} transactions");
     }
 }
 
@@ -121,11 +78,11 @@ async fn jwts_that_run_out_under_load_cost_no_transaction() {
             ring.renew_nats_jwts().unwrap();
         }
     };
-    let said = tokio::select! {
-        said = pgbench(&ring, 20) => said,
+    let processed = tokio::select! {
+        processed = flawless(&ring, 20) => processed.unwrap(),
         () = renewing => unreachable!(),
     };
-    println!("{} transactions", assert_flawless(&said));
+    println!("{processed} transactions");
     for stage in Stage::ALL {
         let made = connections(&ring, stage);
         println!("{stage}: {made} connections");
@@ -165,11 +122,11 @@ async fn revoked_keys_and_new_certificates_cost_no_transaction() {
             ring.renew_nats_certificates().unwrap();
             std::future::pending::<()>().await;
         };
-        let said = tokio::select! {
-            said = pgbench(&ring, 15) => said,
+        let processed = tokio::select! {
+            processed = flawless(&ring, 15) => processed.unwrap(),
             () = replacing => unreachable!(),
         };
-        println!("{nats_server:?}: {} transactions", assert_flawless(&said));
+        println!("{nats_server:?}: {processed} transactions");
         assert!(server_version(&backend_at_clean_query(&ring, &own)).await.is_ok());
         let refused = server_version(&backend_at_clean_query(&ring, &stolen)).await;
         let refused = refused.unwrap_err().to_string();

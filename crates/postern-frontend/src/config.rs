@@ -252,9 +252,7 @@ tls_mode = "require"
 tls_certificate_file = "tls/server.crt"
 tls_key_file = "tls/server.key"
 [keys]
-secret_file = "keys/frontend.key"
-epoch = 1
-[keys.peers]
+file = "keys/link/frontend/keys.toml"
 [inlet]
 url = "nats://127.0.0.1:4225"
 user = "frontend"

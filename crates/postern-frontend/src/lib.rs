@@ -41,7 +41,7 @@ use crate::inlet::Openers;
 use anyhow::Context as _;
 use postern_bus::{Inlet, Outlet};
 use postern_ledger::Ledger;
-use postern_runtime::{StageContext, unix_ms};
+use postern_runtime::{LinkKeys, StageContext, unix_ms};
 use postern_types::Link;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -65,7 +65,8 @@ async fn live(config: FrontendConfig, context: StageContext) -> anyhow::Result<(
     let session_limits = config.limits.checked()?;
     let door = config.door()?;
     let tls = tls::acceptor(&config)?;
-    let keyring = config.keys.keyring(context.stage, context.instance)?;
+    let link_keys = LinkKeys::begin(&config.keys, &context)?;
+    let keyring = link_keys.keyring();
     let sealer = keyring.sealer(Link::FrontendToQueryValidator)?;
     let openers = Openers {
         answers: keyring.opener(Link::ResponseValidatorToFrontend)?,
@@ -103,7 +104,7 @@ async fn live(config: FrontendConfig, context: StageContext) -> anyhow::Result<(
     tokio::select! {
         result = outlet::run(Rc::clone(&frontend), outlet, sealer, subject) => result,
         result = inlet::run(Rc::clone(&frontend), inlet, openers) => result,
-        () = keep_time(&frontend) => Ok(()),
+        () = keep_time(&frontend, &link_keys) => Ok(()),
     }?;
     context.ready.withdraw()?;
     frontend.record(&postern_ledger::Record::new(
@@ -115,7 +116,7 @@ async fn live(config: FrontendConfig, context: StageContext) -> anyhow::Result<(
 }
 
 /// Ticks until the Frontend is to stop, then lets the sessions finish.
-async fn keep_time(frontend: &Frontend) {
+async fn keep_time(frontend: &Frontend, link_keys: &LinkKeys) {
     let mut ticks = tokio::time::interval(HEARTBEAT);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut stopping: Option<Instant> = None;
@@ -127,6 +128,7 @@ async fn keep_time(frontend: &Frontend) {
         }
         let now = Instant::now();
         frontend.tick(now);
+        note(link_keys, frontend);
         if !frontend.shutdown.is_cancelled() {
             continue;
         }
@@ -141,6 +143,19 @@ async fn keep_time(frontend: &Frontend) {
             ticks.reset_after(Duration::from_millis(20));
         }
     }
+}
+
+/// Writes down that the keys have turned.
+fn note(link_keys: &LinkKeys, frontend: &Frontend) {
+    let mut news = link_keys.news().peekable();
+    if news.peek().is_none() {
+        return;
+    }
+    for news in news {
+        frontend.record(&news.record(unix_ms()));
+    }
+    // A ledger that can't be written halts the Frontend.
+    let _ = frontend.commit();
 }
 
 fn stop_sessions(frontend: &Frontend, late: bool) {

@@ -122,6 +122,10 @@ fn put_details(details: &Details, out: &mut Vec<u8>) {
     if let Some(policy) = details.policy {
         put_hex("policy", &policy.to_be_bytes(), out);
     }
+    if let Some(epoch) = details.epoch {
+        put_key("epoch", out);
+        put_number(epoch.into(), out);
+    }
     if let Some(would) = details.would {
         put_text("would", would.name(), out);
     }

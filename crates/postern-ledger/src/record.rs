@@ -53,13 +53,17 @@ pub enum Event {
     PolicyRefused,
     /// A statement as a role in learn or shadow mode ran it, without its literals.
     StatementLearned,
+    /// Link keys were taken while the stage runs; `Details::epoch` is sealed with from now on.
+    KeysTurned,
+    /// A changed key file has mistakes and was not taken; `Details::epoch` is still sealed with.
+    KeysRefused,
     /// A torn last line was cut off at start; `Details::bytes` of it. Written by [`crate::Ledger::open`].
     LedgerRecovered,
 }
 
 impl Event {
     /// All events.
-    pub const ALL: [Event; 16] = [
+    pub const ALL: [Event; 18] = [
         Event::SignIn,
         Event::SessionOpen,
         Event::SessionClose,
@@ -75,6 +79,8 @@ impl Event {
         Event::PolicyLoaded,
         Event::PolicyRefused,
         Event::StatementLearned,
+        Event::KeysTurned,
+        Event::KeysRefused,
         Event::LedgerRecovered,
     ];
 
@@ -96,6 +102,8 @@ impl Event {
             Event::PolicyLoaded => "policy.loaded",
             Event::PolicyRefused => "policy.refused",
             Event::StatementLearned => "statement.learned",
+            Event::KeysTurned => "keys.turned",
+            Event::KeysRefused => "keys.refused",
             Event::LedgerRecovered => "ledger.recovered",
         }
     }
@@ -191,6 +199,8 @@ pub struct Details {
     /// The version of the policy that decided: the first eight bytes of its digest. Where the Response Validator takes
     /// rules, of `responses.yaml` alone.
     pub policy: Option<u64>,
+    /// Number of a key epoch.
+    pub epoch: Option<u32>,
     /// What enforcing the policy would have done, where it is not enforced.
     pub would: Option<Outcome>,
 }

@@ -87,6 +87,7 @@ fn a_record_is_written_with_all_it_says_and_nothing_else() {
             instance: Some(RUN),
             client: Some("2001:db8::1".parse().unwrap()),
             policy: Some(0xfeed),
+            epoch: Some(7),
             would: Some(Outcome::Refused),
         },
         rule: Some("access.cedar:12"),
@@ -117,7 +118,7 @@ fn a_record_is_written_with_all_it_says_and_nothing_else() {
                 "sqlstate": "42501", "reason": "schema", "reference": "0000000000001234", "rows": 1,
                 "bytes": 2, "messages": 3, "statements": 4, "parts": 5, "duration_us": 6,
                 "instance": "ab".repeat(16), "client": "2001:db8::1", "policy": "000000000000feed",
-                "would": "refused",
+                "epoch": 7, "would": "refused",
             },
         })
     );

@@ -11,7 +11,7 @@ use postern_bus::relay::{self, Output, Step};
 use postern_bus::{Inlet, Outlet, Secret};
 use postern_ledger::{Details, Event, Ledger, Level, Outcome, Record, StatementDigest};
 use postern_policy::Policy;
-use postern_runtime::{Reload, StageContext, unix_ms};
+use postern_runtime::{LinkKeys, Reload, StageContext, unix_ms};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use std::io;
@@ -36,7 +36,7 @@ pub async fn run(config: QueryValidatorConfig, context: StageContext) -> anyhow:
     note_policy(&policy, &mut ledger, now_ms);
     let mut users_file = UsersFile::new(config.users_file.clone());
     let users = users_file.changed()?.unwrap_or_default();
-    let keyring = config.keys.keyring(context.stage, context.instance)?;
+    let link_keys = LinkKeys::begin(&config.keys, &context)?;
     let settings = Settings {
         mock_secret: Secret::read(&config.mock_secret_file)?
             .expose()
@@ -55,12 +55,13 @@ pub async fn run(config: QueryValidatorConfig, context: StageContext) -> anyhow:
         wire: postern_wire::Limits::default(),
     };
     let mut stage = Running {
-        validator: Validator::new(Keys::new(&keyring)?, policy, users, settings)?,
+        validator: Validator::new(Keys::new(link_keys.keyring())?, policy, users, settings)?,
         users_file,
         policy_watch,
         looked_ms: now_ms,
         reload: Reload::on_hang_up()?,
         ledger,
+        link_keys,
         subject: config.outlet.stream.clone(),
     };
     let inlet = Inlet::connect(&config.inlet).await?;
@@ -97,6 +98,7 @@ struct Running {
     /// SIGHUP has come: look at the files now.
     reload: Reload,
     ledger: Ledger,
+    link_keys: LinkKeys,
     /// Stream of the outlet; the Backend's slot makes it a subject.
     subject: String,
 }
@@ -104,6 +106,9 @@ struct Running {
 impl Running {
     /// Takes changed files. Heartbeats come by twice a second, so an idle ring looks too.
     fn look_at_files(&mut self, now_ms: u64) {
+        for news in self.link_keys.news() {
+            self.ledger.append(&news.record(now_ms));
+        }
         let asked = self.reload.take();
         if !asked && now_ms.abs_diff(self.looked_ms) < LOOK_MS {
             return;

@@ -91,10 +91,6 @@ mod tests {
 
     #[test]
     fn a_whole_file_is_read_and_unknown_names_are_refused() {
-        let peer = postern_envelope::SecretKey::generate()
-            .unwrap()
-            .public()
-            .to_string();
         let hop = |name: &str| {
             format!(
                 "[{name}]\nurl = \"nats://127.0.0.1:4222\"\nuser = \"rv\"\nsign_in = {{ method = \
@@ -102,7 +98,7 @@ mod tests {
             )
         };
         let text = format!(
-            "[keys]\nsecret_file = \"keys/rv.key\"\nepoch = 1\n[keys.peers]\nbackend = \"{peer}\"\n{}stream = \
+            "[keys]\nfile = \"keys/keys.toml\"\n{}stream = \
              \"dirty-resp\"\nconsumer = \"response-validator\"\n{}stream = \"clean-resp\"\n[ledger]\ndirectory = \
              \"audit/response-validator\"\n[limits]\nmax_bytes = 1000\n",
             hop("inlet"),

@@ -7,7 +7,7 @@ use postern_bus::DRAIN_BYTES;
 use postern_bus::relay::{Output, Step};
 use postern_envelope::{Batch, SealError, batch};
 use postern_ledger::{Details, Event, Ledger, Level, Outcome, Record};
-use postern_runtime::Reload;
+use postern_runtime::{LinkKeys, Reload};
 use postern_types::Slot;
 use std::collections::BTreeMap;
 use std::io;
@@ -28,6 +28,7 @@ pub struct Relay {
     exhausted: bool,
     rules: Option<(Watch, Reload)>,
     looked_ms: u64,
+    keys: Option<LinkKeys>,
 }
 
 impl Relay {
@@ -41,6 +42,7 @@ impl Relay {
             exhausted: false,
             rules: None,
             looked_ms: 0,
+            keys: None,
         }
     }
 
@@ -48,6 +50,13 @@ impl Relay {
     #[must_use]
     pub fn watching(mut self, watch: Watch, reload: Reload) -> Relay {
         self.rules = Some((watch, reload));
+        self
+    }
+
+    /// Writes down when the keys that the validator was made with turn.
+    #[must_use]
+    pub fn turning(mut self, keys: LinkKeys) -> Relay {
+        self.keys = Some(keys);
         self
     }
 
@@ -128,6 +137,9 @@ impl Relay {
 impl Step for Relay {
     fn step(&mut self, inputs: Vec<Bytes>) -> Vec<Output> {
         let now_ms = (self.clock)();
+        for news in self.keys.iter().flat_map(LinkKeys::news) {
+            self.ledger.append(&news.record(now_ms));
+        }
         self.look_at_rules(now_ms);
         let mut work = Work::default();
         for input in inputs {

@@ -4,16 +4,16 @@ use crate::{Config, Relay, Validator, Watch};
 use anyhow::Context;
 use postern_bus::{Inlet, Outlet, relay};
 use postern_ledger::Ledger;
-use postern_runtime::{Reload, StageContext, StageResult, unix_ms};
+use postern_runtime::{LinkKeys, Reload, StageContext, StageResult, unix_ms};
 
 /// Runs the Response Validator until it is asked to stop.
 ///
 /// # Errors
 /// When configuration, keys, ledger or bus can't be used, and when a record can't be written.
 pub async fn run(config: Config, context: StageContext) -> StageResult {
-    let keys = config.keys.keyring(context.stage, context.instance)?;
+    let keys = LinkKeys::begin(&config.keys, &context)?;
     let (watch, inspector) = Watch::begin(config.answers)?;
-    let validator = Validator::new(&keys, config.limits, inspector)?;
+    let validator = Validator::new(keys.keyring(), config.limits, inspector)?;
     let ledger = Ledger::open(
         &config.ledger.directory,
         context.stage,
@@ -30,8 +30,9 @@ pub async fn run(config: Config, context: StageContext) -> StageResult {
         .ready
         .announce()
         .context("the ready file can't be written")?;
-    let mut step =
-        Relay::new(validator, ledger, config.outlet.stream, unix_ms).watching(watch, Reload::on_hang_up()?);
+    let mut step = Relay::new(validator, ledger, config.outlet.stream, unix_ms)
+        .watching(watch, Reload::on_hang_up()?)
+        .turning(keys);
     relay::run(inlet, outlet, &mut step, context.shutdown.cancelled()).await?;
     step.close().context("the end can't be recorded")
 }

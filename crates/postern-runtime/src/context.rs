@@ -3,6 +3,7 @@
 use postern_types::{InstanceId, Stage};
 use std::io;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 /// Who this process is, and when it has to stop.
@@ -22,6 +23,15 @@ pub struct StageContext {
 #[derive(Clone, Debug, Default)]
 pub struct ReadyFile {
     path: Option<PathBuf>,
+    said: Arc<Mutex<Said>>,
+}
+
+/// What is in the file.
+#[derive(Clone, Debug, Default)]
+struct Said {
+    ready: bool,
+    /// Key epochs, the one that is sealed with first.
+    epochs: Vec<u32>,
 }
 
 impl ReadyFile {
@@ -30,7 +40,10 @@ impl ReadyFile {
     /// # Errors
     /// When an old file can't be removed.
     pub fn new(path: Option<PathBuf>) -> io::Result<Self> {
-        let ready = ReadyFile { path };
+        let ready = ReadyFile {
+            path,
+            said: Arc::default(),
+        };
         ready.withdraw()?;
         Ok(ready)
     }
@@ -41,11 +54,34 @@ impl ReadyFile {
     /// When it can't be written.
     pub fn announce(&self) -> io::Result<()> {
         tracing::info!("ready");
+        let mut said = self.said();
+        said.ready = true;
+        self.write(&said)
+    }
+
+    /// Says which key epochs the stage holds, the one that it seals with first: `postern keys rotate` waits for that.
+    pub fn note_epochs(&self, epochs: Vec<u32>) {
+        let mut said = self.said();
+        said.epochs = epochs;
+        if said.ready
+            && let Err(error) = self.write(&said)
+        {
+            tracing::error!("the ready file can't be written: {error}");
+        }
+    }
+
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, said: &Said) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         // Whoever waits for the file must never see it half written.
         let mut unfinished = path.clone().into_os_string();
         unfinished.push(".new");
-        std::fs::write(&unfinished, format!("{}\n", std::process::id()))?;
+        let epochs: Vec<String> = said.epochs.iter().map(u32::to_string).collect();
+        let text = format!("pid {}\nepochs {}\n", std::process::id(), epochs.join(" "));
+        std::fs::write(&unfinished, text)?;
         std::fs::rename(&unfinished, path)
     }
 
@@ -54,6 +90,7 @@ impl ReadyFile {
     /// # Errors
     /// When it is there and can't be removed.
     pub fn withdraw(&self) -> io::Result<()> {
+        self.said().ready = false;
         match self.path.as_ref().map(std::fs::remove_file) {
             Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -72,11 +109,14 @@ mod tests {
         std::fs::write(&path, "old").unwrap();
         let ready = ReadyFile::new(Some(path.clone())).unwrap();
         assert!(!path.exists());
+        ready.note_epochs(vec![1]);
+        assert!(!path.exists(), "it is not ready yet");
         ready.announce().unwrap();
-        assert_eq!(
-            std::fs::read_to_string(&path).unwrap(),
-            format!("{}\n", std::process::id())
-        );
+        let pid = std::process::id();
+        let said = || std::fs::read_to_string(&path).unwrap();
+        assert_eq!(said(), format!("pid {pid}\nepochs 1\n"));
+        ready.note_epochs(vec![2, 1]);
+        assert_eq!(said(), format!("pid {pid}\nepochs 2 1\n"));
         ready.withdraw().unwrap();
         assert!(!path.exists());
         ReadyFile::new(None).unwrap().announce().unwrap();

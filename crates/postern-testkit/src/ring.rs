@@ -13,6 +13,7 @@ use postern_cli::keys;
 use postern_cli::part::{Part, Programs};
 use postern_cli::provision;
 use postern_cli::ring_config::RingConfig;
+use postern_cli::rotation::{self, Ending};
 use postern_cli::users::{User, UsersFile, verifier_of};
 use postern_types::Stage;
 use rustix::process::Signal;
@@ -325,6 +326,14 @@ impl Ring {
     pub fn renew_nats_jwts(&self) -> anyhow::Result<()> {
         keys::renew(&self.directory, &self.config)?;
         Ok(())
+    }
+
+    /// Gives the links new keys, as `postern keys rotate` does. Blocks until all stages have taken them.
+    ///
+    /// # Errors
+    /// When a stage does not.
+    pub fn rotate_link_keys(&self, ending: Ending) -> anyhow::Result<u32> {
+        rotation::rotate(&self.directory, ending)
     }
 
     /// Gives a NATS user a new key and has the servers refuse the old one, as `postern keys revoke` does.

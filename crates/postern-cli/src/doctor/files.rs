@@ -11,7 +11,7 @@ const OTHERS: u32 = 0o077;
 /// ... may change something.
 const OTHERS_WRITE: u32 = 0o022;
 /// Directories with nothing in them for others.
-const SECRET: [&str; 4] = ["keys", "users", "nats", "tls"];
+const SECRET: [&str; 6] = ["keys", "keys/link", "keys/nats", "users", "nats", "tls"];
 /// Directories that others may read if the operator likes.
 const OPEN: [&str; 3] = ["policy", "audit", "run"];
 /// Files of such a directory that are looked at; ledgers grow without end.

@@ -3,9 +3,10 @@
 use super::report::{Area, Report, Status};
 use super::ring::Examined;
 use crate::secret_file;
+use anyhow::Context as _;
 use postern_bus::Secret;
 use postern_envelope::{PublicKey, SecretKey};
-use postern_runtime::KeysConfig;
+use postern_runtime::{KeyFile, beside};
 use postern_types::Stage;
 use std::collections::BTreeMap;
 
@@ -25,23 +26,16 @@ pub(super) fn examine(ring: &Examined, report: &mut Report) {
         "mend the file; a stage with it does not start",
         "the configurations of all four stages can be read",
     );
-    let configs: BTreeMap<Stage, KeysConfig> = Stage::ALL
-        .into_iter()
-        .filter_map(|stage| {
-            let keys = ring.value(stage, &["keys"])?.clone();
-            Some((stage, keys.try_into().ok()?))
-        })
-        .collect();
     let mut unusable = Vec::new();
-    let mut own: BTreeMap<Stage, PublicKey> = BTreeMap::new();
+    let mut files: BTreeMap<Stage, KeyFile> = BTreeMap::new();
+    let mut own = Own::new();
     for stage in Stage::ALL {
-        let public = configs.get(&stage).and_then(|config| {
-            let secret = Secret::read(&ring.ring.join(&config.secret_file)).ok()?;
-            Some(SecretKey::parse(secret.expose()).ok()?.public())
-        });
-        match public {
-            Some(public) => _ = own.insert(stage, public),
-            None => unusable.push(format!("{stage} has no usable secret key")),
+        match keys_of(ring, stage) {
+            Ok((file, public)) => {
+                files.insert(stage, file);
+                own.insert(stage, public);
+            }
+            Err(error) => unusable.push(format!("{stage} has no usable keys: {error:#}")),
         }
     }
     let mut section = report.about(Area::Encryption);
@@ -49,7 +43,7 @@ pub(super) fn examine(ring: &Examined, report: &mut Report) {
         "stage-keys",
         Status::Fail,
         &unusable,
-        "put the key back from your backup, or make a new ring",
+        "put the keys back from your backup, or give the stages new ones: postern keys rotate",
         "each stage has a secret key",
     );
     section.each(
@@ -62,21 +56,43 @@ pub(super) fn examine(ring: &Examined, report: &mut Report) {
     section.each(
         "peer-keys",
         Status::Fail,
-        &strange(&configs, &own),
-        "write the public keys of the stages' own secret keys into [keys.peers]",
+        &strange(&files, &own),
+        "give the stages new keys: postern keys rotate",
         "the stages know each other by their keys",
     );
-    epochs(&configs, report);
+    epochs(&files, report);
     sandbox(ring, report);
     secrets(ring, report);
 }
 
+/// What is in a stage's key file, and the public halves of its secrets by epoch.
+fn keys_of(ring: &Examined, stage: Stage) -> anyhow::Result<(KeyFile, BTreeMap<u32, PublicKey>)> {
+    let file = ring.file(stage, &["keys", "file"]);
+    let file = file.context("its configuration names no key file")?;
+    let keys = KeyFile::read(&file)?;
+    let others = keys.accepted.iter().map(|one| (one.epoch, &one.secret_file));
+    let mut public = BTreeMap::new();
+    for (epoch, secret_file) in std::iter::once((keys.epoch, &keys.secret_file)).chain(others) {
+        let secret_file = beside(&file, secret_file);
+        let secret = Secret::read(&secret_file)?;
+        let secret = SecretKey::parse(secret.expose()).with_context(|| secret_file.display().to_string())?;
+        public.insert(epoch, secret.public());
+    }
+    Ok((keys, public))
+}
+
+/// Public keys by stage and epoch.
+type Own = BTreeMap<Stage, BTreeMap<u32, PublicKey>>;
+
 /// Pairs of stages with the same key.
-fn same(own: &BTreeMap<Stage, PublicKey>) -> Vec<String> {
+fn same(own: &Own) -> Vec<String> {
     let mut found = Vec::new();
-    for (stage, key) in own {
-        for (other, other_key) in own.range(stage..).skip(1) {
-            if key == other_key {
+    for (stage, keys) in own {
+        for (other, others_keys) in own.range(stage..).skip(1) {
+            if keys
+                .values()
+                .any(|key| others_keys.values().any(|other| other == key))
+            {
                 found.push(format!("{stage} and {other} have the same key"));
             }
         }
@@ -85,35 +101,45 @@ fn same(own: &BTreeMap<Stage, PublicKey>) -> Vec<String> {
 }
 
 /// Peers that a stage has another key for than their own.
-fn strange(configs: &BTreeMap<Stage, KeysConfig>, own: &BTreeMap<Stage, PublicKey>) -> Vec<String> {
+fn strange(files: &BTreeMap<Stage, KeyFile>, own: &Own) -> Vec<String> {
     let mut found = Vec::new();
-    for (stage, config) in configs {
-        for (peer, key) in &config.peers {
-            if own.get(peer).is_some_and(|own| own != key) {
-                found.push(format!("{stage} has another key for {peer} than {peer} has"));
+    for (stage, keys) in files {
+        let others = keys.accepted.iter().map(|one| (one.epoch, &one.peers));
+        for (epoch, peers) in std::iter::once((keys.epoch, &keys.peers)).chain(others) {
+            for (peer, key) in peers {
+                let theirs = own.get(peer).and_then(|keys| keys.get(&epoch));
+                if theirs.is_some_and(|theirs| theirs != key) {
+                    found.push(format!(
+                        "{stage} has another key for {peer} in epoch {epoch} than {peer} has"
+                    ));
+                }
             }
         }
     }
     found
 }
 
-fn epochs(configs: &BTreeMap<Stage, KeysConfig>, report: &mut Report) {
+/// Whoever seals must be understood by all.
+fn epochs(files: &BTreeMap<Stage, KeyFile>, report: &mut Report) {
     let mut section = report.about(Area::Encryption);
-    let told: Vec<String> = configs
-        .iter()
-        .map(|(stage, config)| format!("{stage} {}", config.epoch))
-        .collect();
-    let mut numbers: Vec<u32> = configs.values().map(|config| config.epoch).collect();
-    numbers.dedup();
-    if numbers.len() > 1 {
-        section.fail(
-            "epochs",
-            format!("key epochs differ: {}", told.join(", ")),
-            "set the same `epoch` in all four files and restart the stages",
-        );
-    } else {
-        section.pass("epochs", "all stages are in the same key epoch");
+    let mut deaf = Vec::new();
+    for (sender, keys) in files {
+        for (receiver, others) in files {
+            if !others.epochs().contains(&keys.epoch) {
+                deaf.push(format!(
+                    "{sender} seals with the keys of epoch {}, which {receiver} does not have",
+                    keys.epoch
+                ));
+            }
+        }
     }
+    section.each(
+        "epochs",
+        Status::Fail,
+        &deaf,
+        "copy keys/link of the ring's directory to every machine, or give the stages new keys: postern keys rotate",
+        "what any stage seals the others can open",
+    );
 }
 
 fn sandbox(ring: &Examined, report: &mut Report) {
@@ -167,19 +193,24 @@ mod tests {
     #[test]
     fn keys_that_are_the_same_or_another_ones_are_named() {
         let keys: Vec<PublicKey> = (0..4).map(|_| SecretKey::generate().unwrap().public()).collect();
-        let mut own: BTreeMap<Stage, PublicKey> = Stage::ALL.into_iter().zip(keys.clone()).collect();
-        let config = |peer: Stage, key: &PublicKey| KeysConfig {
-            secret_file: "x".into(),
+        let of_epoch_1 = |key: PublicKey| BTreeMap::from([(1, key)]);
+        let mut own: Own = Stage::ALL
+            .into_iter()
+            .zip(keys.into_iter().map(of_epoch_1))
+            .collect();
+        let file = |peer: Stage, key: &PublicKey| KeyFile {
             epoch: 1,
+            secret_file: "x".into(),
             peers: BTreeMap::from([(peer, *key)]),
+            accepted: Vec::new(),
         };
         let first = *own.keys().next().unwrap();
         let last = *own.keys().last().unwrap();
-        let right = BTreeMap::from([(first, config(last, &own[&last]))]);
+        let right = BTreeMap::from([(first, file(last, &own[&last][&1]))]);
         assert!(same(&own).is_empty() && strange(&right, &own).is_empty());
-        let wrong = BTreeMap::from([(first, config(last, &own[&first]))]);
+        let wrong = BTreeMap::from([(first, file(last, &own[&first][&1]))]);
         assert_eq!(strange(&wrong, &own).len(), 1);
-        let copied = own[&first];
+        let copied = own[&first].clone();
         own.insert(last, copied);
         assert_eq!(same(&own), [format!("{first} and {last} have the same key")]);
     }

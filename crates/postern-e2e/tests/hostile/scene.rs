@@ -74,7 +74,7 @@ impl Scene {
         };
         let ring = Ring::start(options).await.unwrap();
         let secrets = Stage::ALL.map(|stage| {
-            let file = ring.directory().join(format!("keys/{stage}.key"));
+            let file = ring.directory().join(format!("keys/link/{stage}/1.key"));
             (stage, std::fs::read_to_string(file).unwrap().trim().to_owned())
         });
         Scene {

@@ -99,14 +99,17 @@ impl Needs {
         outlet: &OutletConfig,
         ledger: &LedgerConfig,
     ) -> Result<Needs, SandboxError> {
-        let own = keys.secret_file.parent();
+        // Others have their keys beside it.
+        let crowded = keys.file.parent().and_then(Path::parent);
         let hops = inlet.files().into_iter().chain(outlet.files());
-        hops.fold(Needs::default(), |needs, file| needs.reading_each_time(file, own))
-            .reading(&keys.secret_file)
-            .reading(postern_bus::NO_CERTIFICATES)
-            .writing(&ledger.directory)
-            .connecting_to_url(&inlet.url)?
-            .connecting_to_url(&outlet.url)
+        hops.fold(Needs::default(), |needs, file| {
+            needs.reading_each_time(file, crowded)
+        })
+        .reading_each_time(&keys.file, None)
+        .reading(postern_bus::NO_CERTIFICATES)
+        .writing(&ledger.directory)
+        .connecting_to_url(&inlet.url)?
+        .connecting_to_url(&outlet.url)
     }
 
     /// It reads a file, or a directory with all that is in it. A file that is replaced by another of its name can't
@@ -118,13 +121,17 @@ impl Needs {
     }
 
     /// It reads a file again and again, which may have been replaced by another of its name: so all of its directory
-    /// can be read. Not so where that is the configuration's own directory, or `crowded`, which holds what others
-    /// must not see or what this process must not see again: there the file itself is read, and one that is put in
-    /// its place is taken only after a restart.
+    /// can be read. Not so where that is the configuration's own directory, or `crowded` or one above it, which hold
+    /// what this stage must not see: there the file itself is read, and one that is put in its place is taken only
+    /// after a restart.
     #[must_use]
     fn reading_each_time(self, file: &Path, crowded: Option<&Path>) -> Needs {
         match file.parent() {
-            Some(directory) if is_inside(directory) && Some(directory) != crowded => self.reading(directory),
+            Some(directory)
+                if is_inside(directory) && !crowded.is_some_and(|crowded| crowded.starts_with(directory)) =>
+            {
+                self.reading(directory)
+            }
             _ => self.reading(file),
         }
     }

@@ -38,7 +38,7 @@ fn hops(keys: &str) -> (KeysConfig, InletConfig, OutletConfig, LedgerConfig) {
         "url = 'nats://127.0.0.1:2'\nuser = 'frontend'\nstream = 's'\n\
          sign_in = {{ method = 'nkey', seed_file = '{keys}/b.seed' }}\n"
     );
-    let keys = "secret_file = 'keys/frontend.key'\nepoch = 1\npeers = {}\n";
+    let keys = "file = 'keys/link/frontend/keys.toml'\n";
     (
         toml::from_str(keys).unwrap(),
         toml::from_str(&inlet).unwrap(),
@@ -59,12 +59,12 @@ fn only_a_directory_of_the_stages_own_is_opened_as_a_whole() {
     let paths = |paths: &[&str]| -> BTreeSet<PathBuf> { paths.iter().map(PathBuf::from).collect() };
     assert_eq!(
         readable("keys/nats/frontend"),
-        paths(&["keys/nats/frontend", "keys/frontend.key", "/dev/null"])
+        paths(&["keys/nats/frontend", "keys/link/frontend", "/dev/null"])
     );
     // Other stages' keys are in this one, and everything is in the ring's own.
-    for crowded in ["keys", ".", "..", "keys/.."] {
+    for crowded in ["keys", "keys/link", ".", "..", "keys/.."] {
         let opened = readable(crowded);
-        for directory in ["", ".", "..", "keys", "keys/.."] {
+        for directory in ["", ".", "..", "keys", "keys/link", "keys/.."] {
             assert!(
                 !opened.contains(&PathBuf::from(directory)),
                 "{crowded}: {opened:?}"
