@@ -15,6 +15,8 @@
 mod backend;
 mod changed;
 mod frontend;
+mod go_between;
+mod handed_on;
 mod impostor;
 mod nats;
 mod query_validator;
