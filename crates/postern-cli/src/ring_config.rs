@@ -2,7 +2,7 @@
 
 use crate::firewall::Hosts;
 use crate::hop::Hop;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use postern_bus::{SignIn, TlsConfig};
 use postern_types::Slot;
 use serde::{Deserialize, Serialize};
@@ -10,10 +10,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// Format of the files of a ring's directory. It goes up with every change after which a directory made before can't
+/// be run; `tests/format.rs` notices such a change.
+pub const FORMAT: u32 = 1;
+
 /// The contents of `postern.toml`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RingConfig {
+    /// [`FORMAT`] of the Postern that made the directory.
+    pub format: u32,
     /// Shape of the ring.
     pub topology: Topology,
     /// The nats-server to run; default: `$POSTERN_NATS_SERVER`, then `nats-server` on the PATH.
@@ -94,6 +100,35 @@ pub struct NatsConfig {
     pub admin_tls: Option<TlsConfig>,
 }
 
+/// What is asked of a file of any format.
+#[derive(Deserialize)]
+struct MadeAs {
+    format: Option<u32>,
+}
+
+/// A ring's directory is of another format than this Postern reads.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{} is of {}, and this Postern reads format {FORMAT}. Run it with the Postern that made it, or make a new ring \
+     with `postern init`, and take policy/ and users/ along: `postern policy check` and `postern doctor` say what in \
+     them is not understood",
+    .file.display(),
+    told(*.format)
+)]
+pub struct OtherFormat {
+    /// `postern.toml`.
+    file: PathBuf,
+    /// Its format; none in those from before formats were counted.
+    format: Option<u32>,
+}
+
+fn told(format: Option<u32>) -> String {
+    match format {
+        Some(format) => format!("format {format}"),
+        None => "a format from before formats were counted".to_owned(),
+    }
+}
+
 impl RingConfig {
     /// Reads `postern.toml`.
     ///
@@ -106,6 +141,15 @@ impl RingConfig {
                 path.display()
             )
         })?;
+        // Before the rest: a file of another format would be called faulty for the first key that is not known.
+        let made_as: MadeAs =
+            toml::from_str(&text).with_context(|| format!("error in {}", path.display()))?;
+        if made_as.format != Some(FORMAT) {
+            bail!(OtherFormat {
+                file: path.to_owned(),
+                format: made_as.format,
+            });
+        }
         toml::from_str(&text).with_context(|| format!("error in {}", path.display()))
     }
 }

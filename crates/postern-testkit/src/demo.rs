@@ -10,6 +10,7 @@ use crate::{binaries, shop};
 use anyhow::{Context as _, bail};
 use postern_cli::directory::RingDirectory;
 use postern_cli::init::{InitOptions, Sandbox, init};
+use postern_cli::ring_config::OtherFormat;
 use postern_cli::secret_file;
 use postern_cli::users::{User, UsersFile, verifier_of};
 use rustix::process::Signal;
@@ -63,6 +64,7 @@ impl Demo {
         let port = read_number(&directory.join("database.port"))?;
         let database = cluster.start(&cluster.data, port, &directory.join("postgres.log"))?;
         let ring_directory = directory.join("ring");
+        put_aside_if_of_another_format(&ring_directory, say)?;
         if !ring_directory.is_dir() {
             say("making the ring's keys and configuration ...");
             make_ring(&directory, &ring_directory, port, &options.listen)?;
@@ -236,6 +238,27 @@ fn check_owner(account: Account, home: &Path) -> anyhow::Result<()> {
         bail!("{} belongs to somebody else", home.display());
     }
     Ok(())
+}
+
+/// A demo that an older Postern made keeps its rows; its ring is made anew, and the old one is kept beside it.
+fn put_aside_if_of_another_format(ring: &Path, say: &dyn Fn(&str)) -> anyhow::Result<()> {
+    if !ring.is_dir() {
+        return Ok(());
+    }
+    match RingDirectory::new(ring).ring_config() {
+        Err(error) if error.is::<OtherFormat>() => {
+            let aside = ring.with_extension("old");
+            let _ = fs::remove_dir_all(&aside);
+            fs::rename(ring, &aside)?;
+            say(&format!(
+                "the ring here was made by another version of Postern; it is now {}",
+                aside.display()
+            ));
+            Ok(())
+        }
+        // What else is wrong with it, `postern up` will say.
+        _ => Ok(()),
+    }
 }
 
 fn make_ring(directory: &Path, ring: &Path, database_port: u16, listen: &str) -> anyhow::Result<()> {

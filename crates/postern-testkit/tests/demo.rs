@@ -55,4 +55,22 @@ fn a_second_start_finds_what_the_first_left() {
         "kept"
     );
     demo.stop();
+
+    // A ring that an older Postern made is put aside, and the rows stay.
+    let file = options.directory.join("ring/postern.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replacen("format = ", "# format = ", 1)).unwrap();
+    let said = std::cell::RefCell::new(String::new());
+    let demo = Demo::start(&options, &|step| said.borrow_mut().push_str(step)).unwrap();
+    assert!(
+        said.borrow().contains("made by another version"),
+        "{}",
+        said.borrow()
+    );
+    assert_eq!(
+        psql(&demo, "app", "SELECT name FROM shop.tenants WHERE id = 77"),
+        "kept"
+    );
+    assert!(options.directory.join("ring.old/postern.toml").is_file());
+    demo.stop();
 }
