@@ -21,7 +21,9 @@
 //!
 //! An edit, a removal, a re-ordering or a cut tail shows in [`verify`]. Somebody who can write the directory
 //! and rewrites *everything* after a point, `head` included, is not found by the chain alone; the ledgers of
-//! the other three stages ([`cross_check`]) still tell. A commit survives the death of the process at any
+//! the other three stages ([`cross_check`]) still tell, and so does a checkpoint ([`Witness`]) that was signed
+//! before and kept where that somebody can't write. A checkpoint has the Merkle root of one file's records, so
+//! that a single record can be proved with a public key alone ([`Proof`]). A commit survives the death of the process at any
 //! instant; it is not forced to the disk, so a power cut can lose the last seconds, which then shows as a
 //! cut tail.
 //!
@@ -29,21 +31,29 @@
 //! could hold them. Nor sinks, queries, retention or clocks: time is a parameter.
 
 mod chain;
+mod checkpoint;
 mod cross;
 mod files;
 mod line;
+mod merkle;
 mod parse;
+mod proof;
 mod reader;
 mod record;
 mod recover;
 mod verify;
+mod walk;
+mod witness;
 mod writer;
 
+pub use checkpoint::{Checkpoint, CheckpointError, NotAKey, PublicKey, SigningKey};
 pub use cross::{CrossFinding, CrossReport, Disagreement, cross_check};
 pub use line::MAX_LINE_BYTES;
+pub use proof::{Proof, ProofError, Proved};
 pub use reader::TailReader;
 pub use record::{Details, Event, Level, Outcome, PATTERN_BYTES, Record, StatementDigest};
 pub use verify::{Finding, FindingKind, Report, verify};
+pub use witness::{Witness, WitnessFinding, WitnessKind};
 pub use writer::{Ledger, LedgerError, ROTATE_BYTES};
 
 #[cfg(test)]

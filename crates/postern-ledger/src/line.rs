@@ -184,7 +184,7 @@ fn put_number(number: u64, out: &mut Vec<u8>) {
 }
 
 /// RFC 3339 in UTC with milliseconds. A time beyond the year 9999 is written as the last one before it.
-fn put_time(time_ms: u64, out: &mut Vec<u8>) {
+pub(crate) fn put_time(time_ms: u64, out: &mut Vec<u8>) {
     let time = i64::try_from(time_ms)
         .ok()
         .and_then(|ms| Timestamp::from_millisecond(ms).ok());
@@ -220,7 +220,7 @@ fn hex_digit(nibble: u8) -> u8 {
     }
 }
 
-fn hex(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn hex(bytes: &[u8], out: &mut Vec<u8>) {
     for byte in bytes {
         out.push(hex_digit(byte >> 4));
         out.push(hex_digit(byte & 15));

@@ -8,7 +8,9 @@ use tempfile::TempDir;
 
 mod cross;
 mod kill;
+mod merkle;
 mod tamper;
+mod witness;
 
 const NOW: u64 = 1_700_000_000_123;
 const RUN: InstanceId = InstanceId([0xab; 16]);

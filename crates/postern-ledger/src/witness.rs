@@ -1,0 +1,229 @@
+//! Signing what a ledger holds, and holding a ledger against what was signed before.
+
+use crate::checkpoint::{self, Checkpoint, CheckpointError, PublicKey, SigningKey};
+use crate::merkle::{self, Hash, Tree};
+use crate::walk::walk;
+use postern_types::Stage;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+/// Something that does not fit between a ledger and its checkpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WitnessFinding {
+    /// Line of the checkpoint in its file, from 1; 0 when it is about the ledger.
+    pub line: u64,
+    /// What is wrong.
+    pub kind: WitnessKind,
+}
+
+impl fmt::Display for WitnessFinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}", self.kind),
+            line => write!(f, "checkpoint in line {line}: {}", self.kind),
+        }
+    }
+}
+
+/// The kinds of [`WitnessFinding`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WitnessKind {
+    /// The checkpoint itself can't be relied on.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The ledger has another record than the one that was signed.
+    #[error("history was rewritten: a record after {after} and up to {last} is another than was signed")]
+    Rewritten {
+        /// Last record up to which an earlier checkpoint still holds; 0 for none.
+        after: u64,
+        /// Last record that the checkpoint covers.
+        last: u64,
+    },
+    /// The ledger lacks records that were signed.
+    #[error("records that were signed are missing: record {last} of the file that begins with {segment}")]
+    Missing {
+        /// First record of the file.
+        segment: u64,
+        /// Last record that the checkpoint covers.
+        last: u64,
+    },
+    /// There is no checkpoint of this stage.
+    #[error("there is no checkpoint of this ledger")]
+    NoCheckpoint,
+    /// The ledger can be read up to here only.
+    #[error("the ledger can't be read on: {0}")]
+    Ledger(String),
+}
+
+/// The checkpoints of one stage from a file of checkpoints.
+#[derive(Clone, Debug)]
+pub struct Witness {
+    stage: Stage,
+    /// Line in the file, and what it says.
+    checkpoints: Vec<(u64, Checkpoint)>,
+    /// Digest of the last.
+    last: Hash,
+    findings: Vec<WitnessFinding>,
+}
+
+impl Witness {
+    /// Takes the checkpoints of `stage` out of `text`, one a line, which may hold those of other stages too.
+    /// What is wrong with them is found by [`Witness::compare`].
+    pub fn read(text: &str, stage: Stage, key: &PublicKey) -> Witness {
+        let mut witness = Witness {
+            stage,
+            checkpoints: Vec::new(),
+            last: [0; 32],
+            findings: Vec::new(),
+        };
+        for (line, text) in (1..).zip(text.lines()) {
+            match Checkpoint::read(text, key) {
+                Ok(checkpoint) if checkpoint.stage == stage => witness.add(line, checkpoint, text),
+                Ok(_) => {}
+                // Whose it was can't be known: it is a finding for every stage.
+                Err(error) => witness.find(line, error.into()),
+            }
+        }
+        witness
+    }
+
+    fn add(&mut self, line: u64, checkpoint: Checkpoint, text: &str) {
+        if checkpoint.prev != self.last {
+            self.find(line, CheckpointError::Previous.into());
+        }
+        let before = self.checkpoints.last().map(|(_, before)| before.last_record());
+        if before.is_some_and(|before| checkpoint.last_record() <= before) {
+            self.find(line, CheckpointError::Backwards.into());
+        }
+        self.last = checkpoint::digest(text);
+        self.checkpoints.push((line, checkpoint));
+    }
+
+    fn find(&mut self, line: u64, kind: WitnessKind) {
+        self.findings.push(WitnessFinding { line, kind });
+    }
+
+    /// Holds the ledger in `directory` against the checkpoints: every record that was signed must be there as
+    /// it was. Gives the number of the last record that is proved so.
+    ///
+    /// # Errors
+    /// Everything that does not fit.
+    pub fn compare(&self, directory: &Path) -> Result<u64, Vec<WitnessFinding>> {
+        let (findings, held) = self.walk(directory, |_, _, _| {});
+        if findings.is_empty() {
+            Ok(held)
+        } else {
+            Err(findings)
+        }
+    }
+
+    /// Signs what the ledger in `directory` holds beyond the checkpoints: one new checkpoint for each file with
+    /// committed records that none covers yet. Gives their lines.
+    ///
+    /// # Errors
+    /// What does not fit: a ledger that is damaged, or that contradicts its checkpoints, is not signed.
+    pub fn extend(
+        &self,
+        directory: &Path,
+        now_ms: u64,
+        key: &SigningKey,
+    ) -> Result<Vec<String>, Vec<WitnessFinding>> {
+        let newest = self.checkpoints.last().map(|(_, checkpoint)| checkpoint);
+        let covered = newest.map_or(0, Checkpoint::last_record);
+        // A clock that goes backwards does not take the order of checkpoints along.
+        let time_ms = newest.map_or(now_ms, |newest| newest.time_ms.max(now_ms));
+        let mut open: BTreeMap<u64, Checkpoint> = BTreeMap::new();
+        let (mut findings, _) = self.walk(directory, |segment, tree, hash| {
+            let checkpoint = Checkpoint {
+                stage: self.stage,
+                time_ms,
+                segment,
+                records: tree.leaves(),
+                root: tree.root(),
+                hash,
+                prev: [0; 32],
+            };
+            if checkpoint.last_record() > covered {
+                open.insert(segment, checkpoint);
+            }
+        });
+        findings.retain(|finding| finding.kind != WitnessKind::NoCheckpoint);
+        if !findings.is_empty() {
+            return Err(findings);
+        }
+        let mut prev = self.last;
+        let lines = open.into_values().map(|checkpoint| {
+            let line = Checkpoint { prev, ..checkpoint }.sign(key);
+            prev = checkpoint::digest(&line);
+            line
+        });
+        Ok(lines.collect())
+    }
+
+    /// Goes over the ledger and compares; `ended` is called at the end of each file with what it held.
+    fn walk(&self, directory: &Path, mut ended: impl FnMut(u64, &Tree, Hash)) -> (Vec<WitnessFinding>, u64) {
+        let mut findings = self.findings.clone();
+        let mut waiting: BTreeMap<(u64, u64), Vec<&(u64, Checkpoint)>> = BTreeMap::new();
+        for entry in &self.checkpoints {
+            let place = (entry.1.segment, entry.1.records);
+            waiting.entry(place).or_default().push(entry);
+        }
+        let mut tree = Tree::default();
+        let mut at = (0, [0; 32]);
+        let mut held = 0;
+        let walked = walk(directory, |visit| {
+            if at.0 != visit.segment {
+                if tree.leaves() > 0 {
+                    ended(at.0, &tree, at.1);
+                }
+                tree = Tree::default();
+            }
+            tree.push(merkle::leaf(visit.bytes));
+            at = (visit.segment, hash_of(&visit.link.hash));
+            for (line, checkpoint) in waiting
+                .remove(&(visit.segment, tree.leaves()))
+                .unwrap_or_default()
+            {
+                let last = checkpoint.last_record();
+                if checkpoint.root == tree.root() && checkpoint.hash == at.1 {
+                    held = last;
+                } else {
+                    let kind = WitnessKind::Rewritten { after: held, last };
+                    findings.push(WitnessFinding { line: *line, kind });
+                }
+            }
+        });
+        match walked {
+            Ok(()) if tree.leaves() > 0 => ended(at.0, &tree, at.1),
+            Ok(()) => {}
+            Err(error) => findings.push(unreadable(&error)),
+        }
+        for (line, checkpoint) in waiting.into_values().flatten() {
+            let kind = WitnessKind::Missing {
+                segment: checkpoint.segment,
+                last: checkpoint.last_record(),
+            };
+            findings.push(WitnessFinding { line: *line, kind });
+        }
+        if self.checkpoints.is_empty() {
+            let kind = WitnessKind::NoCheckpoint;
+            findings.push(WitnessFinding { line: 0, kind });
+        }
+        (findings, held)
+    }
+}
+
+fn unreadable(error: &io::Error) -> WitnessFinding {
+    WitnessFinding {
+        line: 0,
+        kind: WitnessKind::Ledger(error.to_string()),
+    }
+}
+
+/// A hash from its hex; what is not hex was refused by the walk, as no hash would hold.
+fn hash_of(hex: &[u8]) -> Hash {
+    let text = std::str::from_utf8(hex).unwrap_or_default();
+    checkpoint::from_hex(text).unwrap_or_default()
+}
