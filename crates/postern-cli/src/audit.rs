@@ -9,11 +9,24 @@ use postern_ledger::{
 };
 use postern_types::Stage;
 use serde_json::{Value, json};
+use signed::{Signed, Sources};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+
+mod checkpoints;
+mod prove;
+mod publish;
+mod sign;
+mod signed;
+
+pub use checkpoints::make_keys;
+pub use prove::{ProveArgs, VerifyProofArgs, prove, verify_proof};
+pub use publish::{PublishArgs, publish};
+pub(crate) use sign::Notaries;
+pub use sign::{SignArgs, sign};
 
 #[cfg(test)]
 mod tests;
@@ -23,16 +36,25 @@ const FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
 /// Newest files of each ledger in which `tail` looks for the latest records.
 const TAIL_FILES: usize = 2;
 
-/// Check the ledgers: every record's hash, the chain, the head, and the stages against each other.
+/// Check the ledgers: every record's hash, the chain, the head, what was signed, and the stages against each other.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   postern audit verify ring
+  postern audit verify copy/audit --public-keys trusted --against /mnt/auditor/shop
 
 It may run while the ring is up. Exit codes: 0 sound, 1 something is wrong, 2 a ledger can't be read.")]
 pub struct VerifyArgs {
     /// A ring's directory, its audit directory, or the directory of one ledger.
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
+    /// Where the public keys are, as STAGE.pub; default: keys/audit of the ring's directory. Take those that you came
+    /// to trust, not those of a machine in doubt.
+    #[arg(long, value_name = "DIR")]
+    pub public_keys: Option<PathBuf>,
+    /// Checkpoints that were kept elsewhere, as STAGE.jsonl; default: those beside the ledgers. Only such a copy shows
+    /// a history that was made anew with the key.
+    #[arg(long, value_name = "DIR")]
+    pub against: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -64,7 +86,7 @@ pub struct TailArgs {
 /// # Errors
 /// When standard output can't be written to.
 pub fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
-    let audit = Audit::of(&args.directory);
+    let audit = Audit::of(&args.directory, &Sources::of(args));
     let mut out = io::stdout().lock();
     let written = if args.json {
         writeln!(out, "{}", audit.to_json())
@@ -163,18 +185,22 @@ type Checked = Result<Report, Vec<Finding>>;
 struct Audit {
     /// By stage; `None` for a single ledger whose stage does not matter.
     ledgers: Vec<(Option<Stage>, Checked)>,
+    /// What the checkpoints say of the ledgers that have any.
+    signed: Signed,
     /// The comparison, if there is more than one ledger.
     cross: Option<io::Result<CrossReport>>,
 }
 
 impl Audit {
-    fn of(directory: &Path) -> Audit {
+    fn of(directory: &Path, sources: &Sources) -> Audit {
         match Ledgers::of(directory) {
             Ledgers::One(directory) => Audit {
                 ledgers: vec![(None, verify_ledger(&directory))],
+                signed: Signed::default(),
                 cross: None,
             },
             Ledgers::Ring(ring) => Audit {
+                signed: Signed::of(&ring, sources),
                 ledgers: ring
                     .iter()
                     .map(|(stage, directory)| (Some(*stage), verify_ledger(directory)))
@@ -203,7 +229,10 @@ impl Audit {
                 )
         };
         let disagree = matches!(&self.cross, Some(Ok(cross)) if cross.total_findings > 0);
-        if disagree || findings().any(|finding| gone(finding) || !unreadable(finding)) {
+        if disagree
+            || self.signed.is_wrong()
+            || findings().any(|finding| gone(finding) || !unreadable(finding))
+        {
             Verdict::Wrong
         } else if findings().next().is_some() || matches!(self.cross, Some(Err(_))) {
             Verdict::Unreadable
@@ -225,6 +254,7 @@ impl Audit {
                 }
             }
         }
+        self.signed.write_text(out)?;
         match &self.cross {
             None => Ok(()),
             Some(Ok(cross)) => write_cross(cross, out),
@@ -255,6 +285,7 @@ impl Audit {
         json!({
             "sound": self.verdict() == Verdict::Sound,
             "ledgers": ledgers,
+            "signed": self.signed.to_json(),
             "comparison": self.cross.as_ref().map(cross_json),
         })
     }

@@ -200,6 +200,10 @@ struct UserRemove {
 enum AuditCommand {
     Verify(audit::VerifyArgs),
     Tail(audit::TailArgs),
+    Sign(audit::SignArgs),
+    Publish(audit::PublishArgs),
+    Prove(audit::ProveArgs),
+    VerifyProof(audit::VerifyProofArgs),
 }
 
 /// Renew what the parts of a ring know each other by, and what they seal with.
@@ -272,6 +276,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::User(UserCommand::Remove(args)) => run_user_remove(&args),
         Command::Audit(AuditCommand::Verify(args)) => audit::verify(&args),
         Command::Audit(AuditCommand::Tail(args)) => audit::tail(&args),
+        Command::Audit(AuditCommand::Sign(args)) => audit::sign(&args),
+        Command::Audit(AuditCommand::Publish(args)) => audit::publish(&args),
+        Command::Audit(AuditCommand::Prove(args)) => audit::prove(&args),
+        Command::Audit(AuditCommand::VerifyProof(args)) => audit::verify_proof(&args),
         Command::Keys(KeysCommand::Renew(args)) => run_keys_renew(&args),
         Command::Keys(KeysCommand::Revoke(args)) => run_keys_revoke(&args),
         Command::Keys(KeysCommand::Rotate(args)) => rotation::run(&args),

@@ -1,5 +1,6 @@
 //! `postern init`: makes the directory of a new ring, with keys, passwords, certificate and policy.
 
+use crate::audit;
 use crate::certificate;
 use crate::database_url::DatabaseUrl;
 use crate::directory::RingDirectory;
@@ -123,6 +124,7 @@ fn fill(ring: &RingDirectory, options: &InitOptions) -> anyhow::Result<()> {
     }
     let (frontend, backend): (Slot, Slot) = ("frontend-0".parse()?, "backend-0".parse()?);
     rotation::make(ring)?;
+    audit::make_keys(ring)?;
     let nats_urls = Hop::ALL
         .into_iter()
         .zip(options.nats_ports)

@@ -8,7 +8,9 @@
 mod board;
 mod keep;
 mod log;
+mod signing;
 
+use crate::audit;
 use crate::directory::RingDirectory;
 use crate::hop::Hop;
 use crate::keys;
@@ -21,6 +23,7 @@ use anyhow::{Context as _, bail};
 use board::Board;
 use keep::{Keeper, Run};
 use postern_types::Stage;
+use signing::Signing;
 use std::fs;
 use std::future::Future;
 use std::path::PathBuf;
@@ -60,6 +63,7 @@ pub async fn up(options: UpOptions, stop: impl Future<Output = ()>) -> anyhow::R
     }
     let programs = programs(&config)?;
     keys::renew_if_due(ring, &config)?;
+    audit::make_keys(ring)?;
     let listen = listen_address(ring, options.listen.as_deref())?;
     let board = Arc::new(Board::new(ring, &listen));
     let (phase, _) = watch::channel(Run::On);
@@ -78,6 +82,7 @@ pub async fn up(options: UpOptions, stop: impl Future<Output = ()>) -> anyhow::R
         };
         parts.spawn(keeper.run(phase.subscribe()));
     }
+    let signing = Signing::start(ring)?;
     let work = async {
         wait_until_ready(&options, &board, &listen).await?;
         std::future::pending::<anyhow::Result<()>>().await
@@ -94,6 +99,7 @@ pub async fn up(options: UpOptions, stop: impl Future<Output = ()>) -> anyhow::R
     }
     phase.send_replace(Run::StopStages);
     board.until_stages_are_down().await;
+    signing.finish().await;
     phase.send_replace(Run::StopAll);
     while parts.join_next().await.is_some() {}
     board.finish();

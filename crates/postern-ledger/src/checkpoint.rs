@@ -19,6 +19,8 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// Goes before what is signed, so that the signature means nothing anywhere else.
 const CONTEXT: &[u8] = b"postern ledger checkpoint 1\n";
@@ -26,12 +28,20 @@ const CONTEXT: &[u8] = b"postern ledger checkpoint 1\n";
 const LONGEST_LINE: usize = 1024;
 
 /// The key that signs checkpoints: a secret.
-pub struct SigningKey(Ed25519KeyPair);
+#[derive(Clone)]
+pub struct SigningKey(Arc<Ed25519KeyPair>);
 
 impl SigningKey {
     /// The key of this seed; `None` is never seen with a seed of 32 bytes.
     pub fn from_seed(seed: &[u8; 32]) -> Option<SigningKey> {
-        Ed25519KeyPair::from_seed_unchecked(seed).ok().map(SigningKey)
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
+        Some(SigningKey(Arc::new(pair)))
+    }
+
+    /// The key of a seed that is written as 64 hex digits in lower case; `None` when it is not.
+    pub fn from_hex(seed: &str) -> Option<SigningKey> {
+        let seed = Zeroizing::new(from_hex(seed)?);
+        SigningKey::from_seed(&seed)
     }
 
     /// What an auditor needs to check its signatures.
@@ -97,6 +107,13 @@ impl Checkpoint {
         self.segment.saturating_add(self.records).saturating_sub(1)
     }
 
+    /// When it was signed, as in its line.
+    pub fn time(&self) -> String {
+        let mut time = Vec::new();
+        line::put_time(self.time_ms, &mut time);
+        String::from_utf8_lossy(&time).into_owned()
+    }
+
     /// Its line, without an end, signed with `key`.
     pub fn sign(&self, key: &SigningKey) -> String {
         let body = self.body();
@@ -105,12 +122,10 @@ impl Checkpoint {
     }
 
     fn body(&self) -> String {
-        let mut time = Vec::new();
-        line::put_time(self.time_ms, &mut time);
         format!(
             r#"{{"stage":"{}","time":"{}","segment":{},"records":{},"root":"{}","hash":"{}","prev":"{}""#,
             self.stage.name(),
-            String::from_utf8_lossy(&time),
+            self.time(),
             self.segment,
             self.records,
             to_hex(&self.root),

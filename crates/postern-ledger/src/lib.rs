@@ -23,9 +23,9 @@
 //! and rewrites *everything* after a point, `head` included, is not found by the chain alone; the ledgers of
 //! the other three stages ([`cross_check`]) still tell, and so does a checkpoint ([`Witness`]) that was signed
 //! before and kept where that somebody can't write. A checkpoint has the Merkle root of one file's records, so
-//! that a single record can be proved with a public key alone ([`Proof`]). A commit survives the death of the process at any
-//! instant; it is not forced to the disk, so a power cut can lose the last seconds, which then shows as a
-//! cut tail.
+//! that a single record can be proved with a public key alone ([`Proof`]). A commit survives the death of the
+//! process at any instant; it is not forced to the disk, so a power cut can lose the last seconds, which then shows
+//! as a cut tail.
 //!
 //! What is not here: rows, parameters, statement texts and secrets (P9): a [`Record`] has no field that
 //! could hold them. Nor sinks, queries, retention or clocks: time is a parameter.
@@ -41,6 +41,7 @@ mod proof;
 mod reader;
 mod record;
 mod recover;
+mod signer;
 mod verify;
 mod walk;
 mod witness;
@@ -52,6 +53,7 @@ pub use line::MAX_LINE_BYTES;
 pub use proof::{Proof, ProofError, Proved};
 pub use reader::TailReader;
 pub use record::{Details, Event, Level, Outcome, PATTERN_BYTES, Record, StatementDigest};
+pub use signer::Signer;
 pub use verify::{Finding, FindingKind, Report, verify};
 pub use witness::{Witness, WitnessFinding, WitnessKind};
 pub use writer::{Ledger, LedgerError, ROTATE_BYTES};

@@ -1,8 +1,8 @@
-//! Signing what a ledger holds, and holding a ledger against what was signed before.
+//! Holding a ledger against what was signed before.
 
-use crate::checkpoint::{self, Checkpoint, CheckpointError, PublicKey, SigningKey};
+use crate::checkpoint::{self, Checkpoint, CheckpointError, PublicKey};
 use crate::merkle::{self, Hash, Tree};
-use crate::walk::walk;
+use crate::walk::Walker;
 use postern_types::Stage;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -60,7 +60,6 @@ pub enum WitnessKind {
 /// The checkpoints of one stage from a file of checkpoints.
 #[derive(Clone, Debug)]
 pub struct Witness {
-    stage: Stage,
     /// Line in the file, and what it says.
     checkpoints: Vec<(u64, Checkpoint)>,
     /// Digest of the last.
@@ -73,7 +72,6 @@ impl Witness {
     /// What is wrong with them is found by [`Witness::compare`].
     pub fn read(text: &str, stage: Stage, key: &PublicKey) -> Witness {
         let mut witness = Witness {
-            stage,
             checkpoints: Vec::new(),
             last: [0; 32],
             findings: Vec::new(),
@@ -111,7 +109,7 @@ impl Witness {
     /// # Errors
     /// Everything that does not fit.
     pub fn compare(&self, directory: &Path) -> Result<u64, Vec<WitnessFinding>> {
-        let (findings, held) = self.walk(directory, |_, _, _| {});
+        let (findings, held) = self.walk(&mut Course::new(directory), |_, _, _| {});
         if findings.is_empty() {
             Ok(held)
         } else {
@@ -119,86 +117,33 @@ impl Witness {
         }
     }
 
-    /// Signs what the ledger in `directory` holds beyond the checkpoints: one new checkpoint for each file with
-    /// committed records that none covers yet. Gives their lines.
-    ///
-    /// # Errors
-    /// What does not fit: a ledger that is damaged, or that contradicts its checkpoints, is not signed.
-    pub fn extend(
+    /// Goes over the ledger from the place where `course` is, to its head, and compares; `ended` is called at the end
+    /// of each file with what it held. Gives the number of the last record that is proved.
+    pub(crate) fn walk(
         &self,
-        directory: &Path,
-        now_ms: u64,
-        key: &SigningKey,
-    ) -> Result<Vec<String>, Vec<WitnessFinding>> {
-        let newest = self.checkpoints.last().map(|(_, checkpoint)| checkpoint);
-        let covered = newest.map_or(0, Checkpoint::last_record);
-        // A clock that goes backwards does not take the order of checkpoints along.
-        let time_ms = newest.map_or(now_ms, |newest| newest.time_ms.max(now_ms));
-        let mut open: BTreeMap<u64, Checkpoint> = BTreeMap::new();
-        let (mut findings, _) = self.walk(directory, |segment, tree, hash| {
-            let checkpoint = Checkpoint {
-                stage: self.stage,
-                time_ms,
-                segment,
-                records: tree.leaves(),
-                root: tree.root(),
-                hash,
-                prev: [0; 32],
-            };
-            if checkpoint.last_record() > covered {
-                open.insert(segment, checkpoint);
-            }
-        });
-        findings.retain(|finding| finding.kind != WitnessKind::NoCheckpoint);
-        if !findings.is_empty() {
-            return Err(findings);
-        }
-        let mut prev = self.last;
-        let lines = open.into_values().map(|checkpoint| {
-            let line = Checkpoint { prev, ..checkpoint }.sign(key);
-            prev = checkpoint::digest(&line);
-            line
-        });
-        Ok(lines.collect())
-    }
-
-    /// Goes over the ledger and compares; `ended` is called at the end of each file with what it held.
-    fn walk(&self, directory: &Path, mut ended: impl FnMut(u64, &Tree, Hash)) -> (Vec<WitnessFinding>, u64) {
+        course: &mut Course,
+        ended: impl FnMut(u64, &Tree, Hash),
+    ) -> (Vec<WitnessFinding>, u64) {
         let mut findings = self.findings.clone();
         let mut waiting: BTreeMap<(u64, u64), Vec<&(u64, Checkpoint)>> = BTreeMap::new();
         for entry in &self.checkpoints {
             let place = (entry.1.segment, entry.1.records);
             waiting.entry(place).or_default().push(entry);
         }
-        let mut tree = Tree::default();
-        let mut at = (0, [0; 32]);
         let mut held = 0;
-        let walked = walk(directory, |visit| {
-            if at.0 != visit.segment {
-                if tree.leaves() > 0 {
-                    ended(at.0, &tree, at.1);
-                }
-                tree = Tree::default();
-            }
-            tree.push(merkle::leaf(visit.bytes));
-            at = (visit.segment, hash_of(&visit.link.hash));
-            for (line, checkpoint) in waiting
-                .remove(&(visit.segment, tree.leaves()))
-                .unwrap_or_default()
-            {
+        let passed = |segment: u64, tree: &Tree, hash: Hash| {
+            for (line, checkpoint) in waiting.remove(&(segment, tree.leaves())).unwrap_or_default() {
                 let last = checkpoint.last_record();
-                if checkpoint.root == tree.root() && checkpoint.hash == at.1 {
+                if checkpoint.root == tree.root() && checkpoint.hash == hash {
                     held = last;
                 } else {
                     let kind = WitnessKind::Rewritten { after: held, last };
                     findings.push(WitnessFinding { line: *line, kind });
                 }
             }
-        });
-        match walked {
-            Ok(()) if tree.leaves() > 0 => ended(at.0, &tree, at.1),
-            Ok(()) => {}
-            Err(error) => findings.push(unreadable(&error)),
+        };
+        if let Err(error) = course.advance(passed, ended) {
+            findings.push(unreadable(&error));
         }
         for (line, checkpoint) in waiting.into_values().flatten() {
             let kind = WitnessKind::Missing {
@@ -213,9 +158,72 @@ impl Witness {
         }
         (findings, held)
     }
+
+    /// The newest checkpoint.
+    pub(crate) fn newest(&self) -> Option<&Checkpoint> {
+        self.checkpoints.last().map(|(_, checkpoint)| checkpoint)
+    }
+
+    /// Digest of the newest; zeros when there is none.
+    pub(crate) fn digest(&self) -> Hash {
+        self.last
+    }
 }
 
-fn unreadable(error: &io::Error) -> WitnessFinding {
+/// A place in a ledger with the tree of its file up to there.
+#[derive(Clone, Debug)]
+pub(crate) struct Course {
+    walker: Walker,
+    tree: Tree,
+    segment: u64,
+    hash: Hash,
+}
+
+impl Course {
+    /// Before the first record of the ledger in `directory`.
+    pub(crate) fn new(directory: &Path) -> Course {
+        Course {
+            walker: Walker::new(directory),
+            tree: Tree::default(),
+            segment: 0,
+            hash: [0; 32],
+        }
+    }
+
+    /// Goes on to the head. `passed` is called after each record, `ended` at the end of each file and at the head.
+    ///
+    /// # Errors
+    /// See [`Walker::advance`].
+    pub(crate) fn advance(
+        &mut self,
+        mut passed: impl FnMut(u64, &Tree, Hash),
+        mut ended: impl FnMut(u64, &Tree, Hash),
+    ) -> io::Result<()> {
+        let Course {
+            walker,
+            tree,
+            segment,
+            hash,
+        } = self;
+        walker.advance(|visit| {
+            if *segment != visit.segment {
+                if tree.leaves() > 0 {
+                    ended(*segment, tree, *hash);
+                }
+                *tree = Tree::default();
+            }
+            tree.push(merkle::leaf(visit.bytes));
+            (*segment, *hash) = (visit.segment, hash_of(&visit.link.hash));
+            passed(*segment, tree, *hash);
+        })?;
+        if tree.leaves() > 0 {
+            ended(*segment, tree, *hash);
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn unreadable(error: &io::Error) -> WitnessFinding {
     WitnessFinding {
         line: 0,
         kind: WitnessKind::Ledger(error.to_string()),

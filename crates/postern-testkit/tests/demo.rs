@@ -56,6 +56,20 @@ fn a_second_start_finds_what_the_first_left() {
     );
     demo.stop();
 
+    // What the stages wrote down was signed when they had stopped.
+    let verified = Command::new(postern_testkit::binaries::programs(None).unwrap().postern)
+        .args(["audit", "verify"])
+        .arg(options.directory.join("ring"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8(verified.stdout).unwrap();
+    assert_eq!(verified.status.code(), Some(0), "{said}");
+    assert_eq!(
+        said.matches(": as it was signed, up to record").count(),
+        4,
+        "{said}"
+    );
+
     // A ring that an older Postern made is put aside, and the rows stay.
     let file = options.directory.join("ring/postern.toml");
     let text = std::fs::read_to_string(&file).unwrap();

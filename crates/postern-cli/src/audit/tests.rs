@@ -59,11 +59,11 @@ fn sound_ledgers_are_said_to_be_sound() {
         dir.path().join("audit"),
         dir.path().join("audit/backend"),
     ] {
-        let audit = Audit::of(&path);
+        let audit = Audit::of(&path, &Sources::default());
         assert_eq!(audit.verdict(), Verdict::Sound, "{}", text(&audit));
         assert_eq!(audit.to_json()["sound"], true);
     }
-    let audit = Audit::of(dir.path());
+    let audit = Audit::of(dir.path(), &Sources::default());
     let text = text(&audit);
     assert!(text.contains("frontend: sound, 12 records in 1 file\n"), "{text}");
     assert!(
@@ -90,7 +90,7 @@ fn a_flipped_byte_is_found_in_every_stages_ledger() {
             + 100;
         bytes[at] ^= 1;
         fs::write(&file, bytes).unwrap();
-        let audit = Audit::of(dir.path());
+        let audit = Audit::of(dir.path(), &Sources::default());
         assert_eq!(audit.verdict(), Verdict::Wrong);
         let text = text(&audit);
         assert!(
@@ -114,7 +114,7 @@ fn a_removed_line_is_found_in_its_ledger_and_by_the_others() {
         .map(str::to_owned)
         .collect();
     fs::write(&file, kept.join("\n") + "\n").unwrap();
-    let audit = Audit::of(dir.path());
+    let audit = Audit::of(dir.path(), &Sources::default());
     assert_eq!(audit.verdict(), Verdict::Wrong);
     let text = text(&audit);
     assert!(text.contains("expected record 4, found record 5"), "{text}");
@@ -135,7 +135,7 @@ fn a_cut_tail_is_found() {
         .unwrap()
         + 1;
     fs::write(&file, &bytes[..last_line]).unwrap();
-    let audit = Audit::of(dir.path());
+    let audit = Audit::of(dir.path(), &Sources::default());
     assert_eq!(audit.verdict(), Verdict::Wrong);
     let text = text(&audit);
     assert!(
@@ -154,7 +154,7 @@ fn a_tail_cut_together_with_its_head_is_still_found_by_the_others() {
     let last: Value = serde_json::from_str(kept[2]).unwrap();
     let head = format!("{:020} {}\n", 3, last["hash"].as_str().unwrap());
     fs::write(file.with_file_name("head"), head).unwrap();
-    let audit = Audit::of(dir.path());
+    let audit = Audit::of(dir.path(), &Sources::default());
     assert!(audit.ledgers.iter().all(|(_, result)| result.is_ok()));
     assert_eq!(audit.verdict(), Verdict::Wrong);
     assert!(text(&audit).contains("the backend has a record of it, the query-validator has none"));
@@ -165,18 +165,27 @@ fn a_ledger_taken_away_is_wrong_and_nothing_there_is_unreadable() {
     let dir = ring();
     fs::write(dir.path().join("backend.toml"), "").unwrap();
     fs::remove_dir_all(dir.path().join("audit/backend")).unwrap();
-    assert_eq!(Audit::of(dir.path()).verdict(), Verdict::Wrong);
-    let empty = TempDir::new().unwrap();
-    assert_eq!(Audit::of(empty.path()).verdict(), Verdict::Unreadable);
     assert_eq!(
-        Audit::of(&empty.path().join("nowhere")).verdict(),
+        Audit::of(dir.path(), &Sources::default()).verdict(),
+        Verdict::Wrong
+    );
+    let empty = TempDir::new().unwrap();
+    assert_eq!(
+        Audit::of(empty.path(), &Sources::default()).verdict(),
+        Verdict::Unreadable
+    );
+    assert_eq!(
+        Audit::of(&empty.path().join("nowhere"), &Sources::default()).verdict(),
         Verdict::Unreadable
     );
     // A ring that never ran.
     Stage::ALL
         .into_iter()
         .for_each(|stage| fs::write(empty.path().join(format!("{stage}.toml")), "").unwrap());
-    assert_eq!(Audit::of(empty.path()).verdict(), Verdict::Unreadable);
+    assert_eq!(
+        Audit::of(empty.path(), &Sources::default()).verdict(),
+        Verdict::Unreadable
+    );
 }
 
 fn shown(records: &[Shown], json: bool) -> String {

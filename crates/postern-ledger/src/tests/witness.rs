@@ -16,9 +16,19 @@ fn key(byte: u8) -> SigningKey {
     SigningKey::from_seed(&[byte; 32]).unwrap()
 }
 
+/// A signer signs once and is gone.
+fn sign(
+    dir: &Path,
+    key: &SigningKey,
+    checkpoints: &str,
+    now_ms: u64,
+) -> Result<Vec<String>, Vec<WitnessFinding>> {
+    let mut signer = Signer::open(dir, Stage::Backend, checkpoints, key.clone())?;
+    signer.sign(now_ms).map_err(|finding| vec![finding])
+}
+
 fn extend(dir: &Path, key: &SigningKey, checkpoints: &mut String, now_ms: u64) -> usize {
-    let witness = Witness::read(checkpoints, Stage::Backend, &key.public());
-    let lines = witness.extend(dir, now_ms, key).unwrap();
+    let lines = sign(dir, key, checkpoints, now_ms).unwrap();
     lines.iter().for_each(|line| *checkpoints += &format!("{line}\n"));
     lines.len()
 }
@@ -222,12 +232,8 @@ fn changes_with_a_new_chain_are_found_by_the_checkpoints_and_named() {
         kept.forge(&files);
         assert_eq!(kept.compare(), Err(expected.to_vec()), "{name}");
         // Nobody signs such a ledger by accident.
-        let witness = Witness::read(&kept.checkpoints, Stage::Backend, &kept.key.public());
-        assert_eq!(
-            witness.extend(kept.path(), NOW, &kept.key),
-            Err(expected.to_vec()),
-            "{name}"
-        );
+        let signed = sign(kept.path(), &kept.key, &kept.checkpoints, NOW);
+        assert_eq!(signed, Err(expected.to_vec()), "{name}");
     }
 }
 
@@ -375,4 +381,44 @@ fn a_secret_key_is_not_shown() {
     );
     assert_eq!(key.public().to_string().parse(), Ok(key.public()));
     assert_eq!("07".parse::<PublicKey>(), Err(NotAKey));
+}
+
+#[test]
+fn a_signer_goes_on_where_it_was_and_signs_no_damage() {
+    let dir = TempDir::new().unwrap();
+    let key = key(7);
+    let mut ledger = Ledger::open_with(dir.path(), Stage::Backend, RUN, NOW, 1000).unwrap();
+    let mut signer = Signer::open(dir.path(), Stage::Backend, "", key.clone()).unwrap();
+    let mut checkpoints = String::new();
+    let mut add = |signer: &mut Signer| {
+        let lines = signer.sign(NOW).unwrap();
+        lines.iter().for_each(|line| checkpoints += &format!("{line}\n"));
+        (lines.len(), checkpoints.clone())
+    };
+    assert_eq!(add(&mut signer).0, 1);
+    assert_eq!(add(&mut signer).0, 0);
+    for number in 1..=7 {
+        ledger.append(&exchange(number));
+        ledger.commit().unwrap();
+        assert_eq!(add(&mut signer).0, 1);
+    }
+    for number in 8..=20 {
+        ledger.append(&exchange(number));
+        ledger.commit().unwrap();
+    }
+    let (added, checkpoints) = add(&mut signer);
+    assert!(added > 1, "one for each file");
+    assert_eq!(compare(dir.path(), &checkpoints, &key), Ok(21));
+    // The same as somebody who reads all of it at once.
+    assert_eq!(sign(dir.path(), &key, &checkpoints, NOW), Ok(vec![]));
+    ledger.append(&exchange(21));
+    ledger.commit().unwrap();
+    let last = record_files(dir.path()).pop().unwrap();
+    let text = fs::read_to_string(&last).unwrap();
+    let end = text.trim_end().rfind('\n').map_or(0, |at| at + 1);
+    let (before, line) = text.split_at(end);
+    fs::write(&last, before.to_owned() + &line.replacen("allowed", "refused", 1)).unwrap();
+    let finding = signer.sign(NOW).unwrap_err();
+    assert!(finding.to_string().contains("was changed"), "{finding}");
+    assert!(signer.sign(NOW).is_err());
 }

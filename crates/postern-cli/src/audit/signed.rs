@@ -1,0 +1,130 @@
+//! What the checkpoints say of ledgers.
+
+use super::{VerifyArgs, checkpoints};
+use postern_ledger::{Witness, WitnessFinding};
+use postern_types::Stage;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Where keys and checkpoints are.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    /// With a `STAGE.pub` for each stage.
+    public_keys: PathBuf,
+    /// With a `STAGE.jsonl` for each stage; `None` for those beside the ledgers.
+    against: Option<PathBuf>,
+    /// Somebody asked for it: what is missing is then wrong.
+    insists: bool,
+}
+
+impl Sources {
+    pub(super) fn of(args: &VerifyArgs) -> Sources {
+        let of_ring = || checkpoints::public_keys(&args.directory);
+        Sources {
+            public_keys: args.public_keys.clone().unwrap_or_else(of_ring),
+            against: args.against.clone(),
+            insists: args.public_keys.is_some() || args.against.is_some(),
+        }
+    }
+
+    fn checkpoints(&self, ledger: &Path, stage: Stage) -> PathBuf {
+        match &self.against {
+            Some(kept) => kept.join(format!("{stage}.jsonl")),
+            None => checkpoints::file(ledger.parent().unwrap_or(ledger), stage),
+        }
+    }
+}
+
+/// What one ledger's checkpoints came to.
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    /// There are none, or no key to check them with.
+    None,
+    /// Everything up to this record is as it was signed.
+    UpTo(u64),
+    /// Something does not fit.
+    Findings(Vec<WitnessFinding>),
+    /// Keys or checkpoints that were asked for can't be read.
+    Unreadable(String),
+}
+
+/// What the checkpoints of a ring's ledgers came to.
+#[derive(Debug, Default)]
+pub(super) struct Signed(BTreeMap<Stage, Outcome>);
+
+impl Signed {
+    pub(super) fn of(ring: &BTreeMap<Stage, PathBuf>, sources: &Sources) -> Signed {
+        let outcomes = ring
+            .iter()
+            .map(|(stage, ledger)| (*stage, Signed::of_ledger(*stage, ledger, sources)));
+        Signed(outcomes.collect())
+    }
+
+    fn of_ledger(stage: Stage, ledger: &Path, sources: &Sources) -> Outcome {
+        let key_file = sources.public_keys.join(format!("{stage}.pub"));
+        let file = sources.checkpoints(ledger, stage);
+        let is_signed = key_file.exists() && file.exists();
+        if !is_signed && !sources.insists {
+            return Outcome::None;
+        }
+        let key = match checkpoints::read_public_key(&key_file) {
+            Ok(key) => key,
+            Err(error) => return Outcome::Unreadable(format!("{error:#}")),
+        };
+        let text = match fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) => return Outcome::Unreadable(format!("can't read {}: {error}", file.display())),
+        };
+        match Witness::read(&text, stage, &key).compare(ledger) {
+            Ok(last) => Outcome::UpTo(last),
+            Err(findings) => Outcome::Findings(findings),
+        }
+    }
+
+    pub(super) fn is_wrong(&self) -> bool {
+        let wrong = |outcome: &Outcome| matches!(outcome, Outcome::Findings(_) | Outcome::Unreadable(_));
+        self.0.values().any(wrong)
+    }
+
+    pub(super) fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
+        for (stage, outcome) in &self.0 {
+            match outcome {
+                Outcome::None => writeln!(out, "{stage}: no checkpoints")?,
+                Outcome::UpTo(last) => writeln!(out, "{stage}: as it was signed, up to record {last}")?,
+                Outcome::Unreadable(reason) => {
+                    writeln!(out, "{stage}: NOT checked against checkpoints: {reason}")?
+                }
+                Outcome::Findings(findings) => {
+                    writeln!(out, "{stage}: NOT as it was signed")?;
+                    for finding in findings {
+                        writeln!(out, "  {finding}")?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let of = |outcome: &Outcome| match outcome {
+            Outcome::None => json!({ "checked": false }),
+            Outcome::UpTo(last) => {
+                json!({ "checked": true, "sound": true, "last_record": last, "findings": [] })
+            }
+            Outcome::Unreadable(reason) => json!({ "checked": false, "sound": false, "findings": [reason] }),
+            Outcome::Findings(findings) => json!({
+                "checked": true,
+                "sound": false,
+                "findings": findings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            }),
+        };
+        let stages = self
+            .0
+            .iter()
+            .map(|(stage, outcome)| (stage.name().to_owned(), of(outcome)));
+        Value::Object(stages.collect())
+    }
+}

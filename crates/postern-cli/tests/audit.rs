@@ -1,0 +1,289 @@
+//! What an auditor does with the ledgers of a ring, and what somebody does who would deceive him: through the
+//! commands alone.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail by panicking"
+)]
+
+use postern_cli::directory::RingDirectory;
+use postern_cli::init::{InitOptions, init};
+use postern_ledger::{Event, Ledger, Record};
+use postern_types::{InstanceId, SessionId, Stage};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const NOW: u64 = 1_700_000_000_000;
+/// stage.start, ten exchanges, stage.stop.
+const RECORDS: u64 = 12;
+
+struct Site {
+    files: tempfile::TempDir,
+    ring: RingDirectory,
+}
+
+/// A ring whose ledgers are signed, and whose checkpoints and public keys an auditor has.
+fn site() -> Site {
+    let files = tempfile::tempdir().unwrap();
+    let database = "postgres://postern:secret@127.0.0.1:5432/shop".parse().unwrap();
+    let ring = init(&InitOptions::new(files.path().join("ring"), database)).unwrap();
+    for stage in Stage::ALL {
+        write_ledger(&ring.ledger(stage), stage, "app");
+    }
+    let site = Site { files, ring };
+    assert_eq!(site.postern(&["sign"]).0, 0);
+    assert_eq!(site.postern(&["publish", "--to", &site.kept()]).0, 0);
+    fs::create_dir(site.path("trusted")).unwrap();
+    for stage in Stage::ALL {
+        let name = format!("{stage}.pub");
+        fs::copy(
+            site.ring.join("keys/audit").join(&name),
+            site.path("trusted").join(name),
+        )
+        .unwrap();
+    }
+    site
+}
+
+fn write_ledger(directory: &Path, stage: Stage, actor: &str) {
+    let mut ledger = Ledger::open(directory, stage, InstanceId([1; 16]), NOW).unwrap();
+    for exchange in 1..=10_u64 {
+        let event = match stage {
+            Stage::Frontend if exchange % 2 == 0 => Event::ExchangeAnswered,
+            _ => Event::Exchange,
+        };
+        let exchange = if stage == Stage::Frontend {
+            exchange.div_ceil(2)
+        } else {
+            exchange
+        };
+        ledger.append(&Record {
+            session: Some(SessionId([2; 16])),
+            exchange: Some(exchange),
+            actor: Some(actor),
+            ..Record::new(NOW + exchange, event)
+        });
+        ledger.commit().unwrap();
+    }
+    ledger.close(NOW + 100).unwrap();
+}
+
+impl Site {
+    fn path(&self, name: &str) -> PathBuf {
+        self.files.path().join(name)
+    }
+
+    fn kept(&self) -> String {
+        self.path("kept").display().to_string()
+    }
+
+    /// `postern audit COMMAND RING …`: exit code, standard output, standard error.
+    fn postern(&self, arguments: &[&str]) -> (i32, String, String) {
+        postern(arguments[0], self.ring.path(), &arguments[1..])
+    }
+
+    /// What the auditor's check says of a stage: nothing, or the findings.
+    fn findings(&self, stage: Stage) -> Vec<String> {
+        let trusted = self.path("trusted").display().to_string();
+        let (_, said, _) = self.postern(&[
+            "verify",
+            "--json",
+            "--public-keys",
+            &trusted,
+            "--against",
+            &self.kept(),
+        ]);
+        let said: Value = serde_json::from_str(&said).unwrap();
+        let of = |part: &str| said[part][stage.name()]["findings"].as_array().unwrap().clone();
+        let mut all = of("ledgers");
+        all.extend(of("signed"));
+        all.iter().map(ToString::to_string).collect()
+    }
+
+    fn records(&self, stage: Stage) -> PathBuf {
+        self.ring.ledger(stage).join("ledger-00000000000000000001.jsonl")
+    }
+
+    fn change_lines(&self, stage: Stage, change: impl FnOnce(&mut Vec<String>)) {
+        let text = fs::read_to_string(self.records(stage)).unwrap();
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        change(&mut lines);
+        fs::write(self.records(stage), lines.join("\n") + "\n").unwrap();
+    }
+}
+
+fn postern(command: &str, place: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_postern"))
+        .args(["audit", command])
+        .arg(place)
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn what_is_signed_is_verified_and_nothing_is_signed_twice() {
+    let site = site();
+    let (code, said, _) = site.postern(&["verify"]);
+    for stage in Stage::ALL {
+        let line = format!("{stage}: as it was signed, up to record {RECORDS}\n");
+        assert!(said.contains(&line), "{said}");
+        assert_eq!(site.findings(stage), Vec::<String>::new());
+    }
+    // The other stages' records do not fit each other in every way here; that is not what this is about.
+    assert!(code < 2, "{said}");
+    let (code, said, _) = site.postern(&["sign"]);
+    assert_eq!(code, 0);
+    assert_eq!(said.matches("nothing new").count(), 4, "{said}");
+    // A copy taken away from the ring is checked with what the auditor has.
+    let copy = site.path("copy");
+    fs::rename(site.ring.join("audit"), &copy).unwrap();
+    let (_, said, _) = postern(
+        "verify",
+        &copy,
+        &["--public-keys", site.path("trusted").to_str().unwrap()],
+    );
+    assert!(said.contains("backend: as it was signed"), "{said}");
+    let (_, said, _) = postern("verify", &copy, &[]);
+    assert!(said.contains("backend: no checkpoints"), "{said}");
+}
+
+#[test]
+fn every_way_to_change_what_was_signed_is_found() {
+    type Change<'a> = (&'a str, &'a dyn Fn(&Site));
+    let changes: [Change<'_>; 9] = [
+        ("edit", &|site| {
+            site.change_lines(Stage::Backend, |lines| {
+                lines[4] = lines[4].replacen("app", "bob", 1)
+            });
+        }),
+        ("delete", &|site| {
+            site.change_lines(Stage::Backend, |lines| drop(lines.remove(4)));
+        }),
+        ("cut", &|site| {
+            site.change_lines(Stage::Backend, |lines| lines.truncate(6));
+        }),
+        ("re-order", &|site| {
+            site.change_lines(Stage::Backend, |lines| lines.swap(4, 5));
+        }),
+        ("insert", &|site| {
+            site.change_lines(Stage::Backend, |lines| lines.insert(4, lines[3].clone()));
+        }),
+        ("remove the ledger", &|site| {
+            fs::remove_dir_all(site.ring.ledger(Stage::Backend)).unwrap();
+        }),
+        ("make another history with a chain that holds", &|site| {
+            fs::remove_dir_all(site.ring.ledger(Stage::Backend)).unwrap();
+            write_ledger(&site.ring.ledger(Stage::Backend), Stage::Backend, "bob");
+        }),
+        ("make another history, and sign it with the stolen key", &|site| {
+            fs::remove_dir_all(site.ring.ledger(Stage::Backend)).unwrap();
+            write_ledger(&site.ring.ledger(Stage::Backend), Stage::Backend, "bob");
+            fs::remove_file(site.ring.join("audit/checkpoints/backend.jsonl")).unwrap();
+            assert_eq!(site.postern(&["sign"]).0, 0);
+            // Who has nothing of his own sees nothing wrong; and the copy takes nothing of it.
+            let (_, said, _) = site.postern(&["verify"]);
+            assert!(said.contains("backend: as it was signed"), "{said}");
+            let (code, _, told) = site.postern(&["publish", "--to", &site.kept()]);
+            assert_eq!(code, 1);
+            assert!(told.contains("backend") && told.contains("has not"), "{told}");
+        }),
+        ("another key, and everything signed with it", &|site| {
+            fs::remove_dir_all(site.ring.ledger(Stage::Backend)).unwrap();
+            write_ledger(&site.ring.ledger(Stage::Backend), Stage::Backend, "bob");
+            fs::remove_file(site.ring.join("audit/checkpoints/backend.jsonl")).unwrap();
+            fs::remove_file(site.ring.join("keys/audit/backend.key")).unwrap();
+            assert_eq!(site.postern(&["sign"]).0, 0);
+        }),
+    ];
+    for (name, change) in changes {
+        let site = site();
+        change(&site);
+        assert!(!site.findings(Stage::Backend).is_empty(), "{name}");
+        assert_eq!(
+            site.findings(Stage::QueryValidator),
+            Vec::<String>::new(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_damaged_ledger_is_not_signed() {
+    let site = site();
+    site.change_lines(Stage::Backend, |lines| {
+        lines[4] = lines[4].replacen("app", "bob", 1)
+    });
+    let (code, said, told) = site.postern(&["sign"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(told.contains("backend: not signed"), "{told}");
+    assert_eq!(said.matches("nothing new").count(), 3, "{said}");
+}
+
+#[test]
+fn a_checkpoint_that_a_crash_cut_is_made_anew() {
+    let site = site();
+    let file = site.ring.join("audit/checkpoints/backend.jsonl");
+    let whole = fs::read_to_string(&file).unwrap();
+    fs::write(&file, whole.split_at(whole.len() / 2).0).unwrap();
+    assert_eq!(site.postern(&["sign"]).0, 0);
+    let again = fs::read_to_string(&file).unwrap();
+    assert_eq!(again.lines().count(), 1);
+    let (_, said, _) = site.postern(&["verify"]);
+    assert!(said.contains("backend: as it was signed"), "{said}");
+}
+
+#[test]
+fn a_record_is_proved_to_somebody_with_the_public_key_only() {
+    let site = site();
+    let (code, proof, told) = site.postern(&["prove", "--stage", "backend", "--number", "5"]);
+    assert_eq!(code, 0, "{told}");
+    let file = site.path("proof.json");
+    let key = site.path("trusted/backend.pub");
+    let check = |proof: &str, key: &Path| {
+        fs::write(&file, proof).unwrap();
+        let kept = site.path("kept/backend.jsonl");
+        let arguments = [
+            "--public-key",
+            key.to_str().unwrap(),
+            "--against",
+            kept.to_str().unwrap(),
+        ];
+        postern("verify-proof", &file, &arguments)
+    };
+    let (code, said, _) = check(&proof, &key);
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains("record 5 of backend is proved") && said.contains("\"number\":5"),
+        "{said}"
+    );
+    let (code, said, _) = check(&proof.replacen("app", "bob", 1), &key);
+    assert_eq!((code, said.contains("does NOT hold")), (1, true), "{said}");
+    let (code, _, _) = check(&proof, &site.path("trusted/frontend.pub"));
+    assert_eq!(code, 1);
+    let (code, _, told) = check(&proof, &site.path("nowhere.pub"));
+    assert_eq!(code, 2, "{told}");
+    // A proof made after history was signed anew: its checkpoint is not one of those that were kept.
+    fs::remove_file(site.ring.join("audit/checkpoints/backend.jsonl")).unwrap();
+    assert_eq!(site.postern(&["sign"]).0, 0);
+    let (_, proof, _) = site.postern(&["prove", "--stage", "backend", "--number", "5"]);
+    let (code, said, _) = check(&proof, &key);
+    assert_eq!(
+        (code, said.contains("not among those that were kept")),
+        (1, true),
+        "{said}"
+    );
+    // What no checkpoint covers can't be proved.
+    let (code, _, told) = site.postern(&["prove", "--stage", "backend", "--number", "99"]);
+    assert_eq!(code, 1);
+    assert!(told.contains("no checkpoint covers record 99"), "{told}");
+}

@@ -1,0 +1,112 @@
+//! Signing what a ledger holds, as it grows.
+
+use crate::checkpoint::{self, Checkpoint, SigningKey};
+use crate::merkle::{Hash, Tree};
+use crate::witness::{Course, Witness, WitnessFinding, WitnessKind, unreadable};
+use postern_types::Stage;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Signs one stage's ledger. It reads each record once: what is changed behind its back after that, the next
+/// [`Signer::open`] and every verification notice.
+#[derive(Debug)]
+pub struct Signer {
+    stage: Stage,
+    key: SigningKey,
+    course: Course,
+    /// Last record that a checkpoint covers.
+    covered: u64,
+    /// Digest of the newest checkpoint, and when it was signed.
+    last: Hash,
+    time_ms: u64,
+    /// What [`Signer::open`] found at the end of each file, for the first [`Signer::sign`].
+    found: BTreeMap<u64, Held>,
+}
+
+/// What a file holds.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    records: u64,
+    root: Hash,
+    hash: Hash,
+}
+
+impl Signer {
+    /// Reads the ledger in `directory` from the first record and holds it against `checkpoints`, the checkpoints of
+    /// this stage so far, one a line; none for the first time.
+    ///
+    /// # Errors
+    /// What does not fit: a ledger that is damaged, or that contradicts its checkpoints, is not signed.
+    pub fn open(
+        directory: &Path,
+        stage: Stage,
+        checkpoints: &str,
+        key: SigningKey,
+    ) -> Result<Signer, Vec<WitnessFinding>> {
+        let witness = Witness::read(checkpoints, stage, &key.public());
+        let mut course = Course::new(directory);
+        let mut found = BTreeMap::new();
+        let (mut findings, _) = witness.walk(&mut course, |segment, tree, hash| {
+            note(&mut found, segment, tree, hash)
+        });
+        findings.retain(|finding| finding.kind != WitnessKind::NoCheckpoint);
+        if !findings.is_empty() {
+            return Err(findings);
+        }
+        let newest = witness.newest();
+        Ok(Signer {
+            stage,
+            key,
+            course,
+            covered: newest.map_or(0, Checkpoint::last_record),
+            last: witness.digest(),
+            time_ms: newest.map_or(0, |newest| newest.time_ms),
+            found,
+        })
+    }
+
+    /// Signs what was committed beyond the checkpoints: one new checkpoint for each file with records that none
+    /// covers yet. Gives their lines, without ends.
+    ///
+    /// # Errors
+    /// When the ledger can't be read on, or what follows is damaged.
+    pub fn sign(&mut self, now_ms: u64) -> Result<Vec<String>, WitnessFinding> {
+        let found = &mut self.found;
+        self.course
+            .advance(
+                |_, _, _| {},
+                |segment, tree, hash| note(found, segment, tree, hash),
+            )
+            .map_err(|error| unreadable(&error))?;
+        // A clock that goes backwards does not take the order of checkpoints along.
+        self.time_ms = self.time_ms.max(now_ms);
+        let mut lines = Vec::new();
+        for (segment, held) in std::mem::take(&mut self.found) {
+            let checkpoint = Checkpoint {
+                stage: self.stage,
+                time_ms: self.time_ms,
+                segment,
+                records: held.records,
+                root: held.root,
+                hash: held.hash,
+                prev: self.last,
+            };
+            if checkpoint.last_record() > self.covered {
+                let line = checkpoint.sign(&self.key);
+                self.last = checkpoint::digest(&line);
+                self.covered = checkpoint.last_record();
+                lines.push(line);
+            }
+        }
+        Ok(lines)
+    }
+}
+
+fn note(found: &mut BTreeMap<u64, Held>, segment: u64, tree: &Tree, hash: Hash) {
+    let held = Held {
+        records: tree.leaves(),
+        root: tree.root(),
+        hash,
+    };
+    found.insert(segment, held);
+}
