@@ -19,12 +19,14 @@ use std::time::Duration;
 mod checkpoints;
 mod prove;
 mod publish;
+mod query;
 mod sign;
 mod signed;
 
 pub use checkpoints::make_keys;
 pub use prove::{ProveArgs, VerifyProofArgs, prove, verify_proof};
 pub use publish::{PublishArgs, publish};
+pub use query::{QueryArgs, query};
 pub(crate) use sign::Notaries;
 pub use sign::{SignArgs, sign};
 
@@ -127,6 +129,15 @@ fn show(tail: &mut Tail, args: &TailArgs, out: &mut impl Write) -> io::Result<()
         keep = usize::MAX;
         std::thread::sleep(FOLLOW_INTERVAL);
     }
+}
+
+/// A stage's name on the command line.
+fn stage(name: &str) -> Result<Stage, String> {
+    let names = || Stage::ALL.map(Stage::name).join(", ");
+    Stage::ALL
+        .into_iter()
+        .find(|stage| stage.name() == name)
+        .ok_or_else(|| format!("one of {} is expected", names()))
 }
 
 fn ignore_closed_pipe(written: io::Result<()>) -> io::Result<()> {

@@ -200,6 +200,7 @@ struct UserRemove {
 enum AuditCommand {
     Verify(audit::VerifyArgs),
     Tail(audit::TailArgs),
+    Query(Box<audit::QueryArgs>),
     Sign(audit::SignArgs),
     Publish(audit::PublishArgs),
     Prove(audit::ProveArgs),
@@ -276,6 +277,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::User(UserCommand::Remove(args)) => run_user_remove(&args),
         Command::Audit(AuditCommand::Verify(args)) => audit::verify(&args),
         Command::Audit(AuditCommand::Tail(args)) => audit::tail(&args),
+        Command::Audit(AuditCommand::Query(args)) => audit::query(&args),
         Command::Audit(AuditCommand::Sign(args)) => audit::sign(&args),
         Command::Audit(AuditCommand::Publish(args)) => audit::publish(&args),
         Command::Audit(AuditCommand::Prove(args)) => audit::prove(&args),

@@ -15,6 +15,7 @@ use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 const NOW: u64 = 1_700_000_000_000;
 /// stage.start, ten exchanges, stage.stop.
@@ -286,4 +287,122 @@ fn a_record_is_proved_to_somebody_with_the_public_key_only() {
     let (code, _, told) = site.postern(&["prove", "--stage", "backend", "--number", "99"]);
     assert_eq!(code, 1);
     assert!(told.contains("no checkpoint covers record 99"), "{told}");
+}
+
+#[test]
+fn records_are_found_by_what_they_say() {
+    let site = site();
+    let numbers = |arguments: &[&str]| {
+        let mut all = vec!["query", "--json"];
+        all.extend(arguments);
+        let (code, said, told) = site.postern(&all);
+        let found: Vec<(String, u64)> = said
+            .lines()
+            .map(|line| {
+                let record: Value = serde_json::from_str(line).unwrap();
+                let stage = record["stage"].as_str().unwrap().to_owned();
+                (stage, record["number"].as_u64().unwrap())
+            })
+            .collect();
+        assert_eq!(code, i32::from(found.is_empty()), "{told}");
+        found
+    };
+    let all = numbers(&[]);
+    assert_eq!(all.len() as u64, 4 * RECORDS);
+    let of_backend = |numbers: &[u64]| -> Vec<(String, u64)> {
+        numbers
+            .iter()
+            .map(|number| ("backend".to_owned(), *number))
+            .collect()
+    };
+    assert_eq!(
+        numbers(&["--stage", "backend", "--exchange", "7"]),
+        of_backend(&[8])
+    );
+    assert_eq!(
+        numbers(&["--stage", "backend", "--event", "stage.stop"]),
+        of_backend(&[RECORDS])
+    );
+    // NOW is 2023-11-14T22:13:20Z; exchange N of the Backend was written N milliseconds later.
+    let range = [
+        "--since",
+        "2023-11-14T22:13:20.003Z",
+        "--until",
+        "2023-11-14T22:13:20.005Z",
+    ];
+    let with_stage = [&range[..], &["--stage", "backend"]].concat();
+    assert_eq!(numbers(&with_stage), of_backend(&[4, 5, 6]));
+    let times = [&range[..], &["--actor", "app"]].concat();
+    assert!(numbers(&times).len() > 9, "of all stages");
+    assert_eq!(numbers(&["--actor", "bob"]), vec![]);
+    assert_eq!(
+        numbers(&[
+            "--session",
+            &"02".repeat(16),
+            "--stage",
+            "backend",
+            "--limit",
+            "2"
+        ]),
+        of_backend(&[2, 3])
+    );
+    assert_eq!(numbers(&["--reference", "7"]), vec![]);
+    // A name that stands somewhere else in the line is not what was asked for.
+    assert_eq!(numbers(&["--tenant", "app"]), vec![]);
+    let (code, _, _) = postern("query", &site.path("nowhere"), &[]);
+    assert_eq!(code, 2);
+}
+
+/// Records of a day, of 100 users, in a ledger of the Query Validator; then what the commands take. Run with
+/// POSTERN_RECORDS=10000000, in release.
+#[test]
+#[ignore = "a measurement, not a test"]
+fn many_records_are_searched_and_verified() {
+    let records: u64 = std::env::var("POSTERN_RECORDS").map_or(1_000_000, |text| text.parse().unwrap());
+    const DAY_MS: u64 = 24 * 3600 * 1000;
+    let files = tempfile::tempdir().unwrap();
+    let directory = files.path().join("query-validator");
+    let begun = Instant::now();
+    let mut ledger = Ledger::open(&directory, Stage::QueryValidator, InstanceId([1; 16]), NOW).unwrap();
+    let users: Vec<String> = (0..100).map(|n| format!("user{n}")).collect();
+    let statement = [postern_ledger::StatementDigest::of("SELECT 1")];
+    for (number, user) in (1..=records).zip(users.iter().cycle()) {
+        ledger.append(&Record {
+            session: Some(SessionId(u128::from(number % 100).to_be_bytes())),
+            exchange: Some(number),
+            actor: Some(user),
+            action: Some("select"),
+            resource: &statement,
+            ..Record::new(NOW + DAY_MS.saturating_mul(number) / records, Event::Exchange)
+        });
+        if number % 8 == 0 {
+            ledger.commit().unwrap();
+        }
+    }
+    ledger.commit().unwrap();
+    drop(ledger);
+    println!("written in {:.1?}, 8 records a commit", begun.elapsed());
+    let sizes = fs::read_dir(&directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().metadata().unwrap().len());
+    println!("{} bytes a record", sizes.sum::<u64>() / records);
+    let timed = |command: &str, arguments: &[&str]| {
+        let begun = Instant::now();
+        let (code, said, told) = postern(command, &directory, arguments);
+        let lines = said.lines().count();
+        println!(
+            "{command} {arguments:?}: {:.2?}, exit code {code}, {lines} lines {told}",
+            begun.elapsed()
+        );
+    };
+    // NOW is 2023-11-14T22:13:20Z.
+    let hour = [
+        "--since",
+        "2023-11-15T10:00:00Z",
+        "--until",
+        "2023-11-15T11:00:00Z",
+    ];
+    timed("query", &[&hour[..], &["--actor", "user7", "--json"]].concat());
+    timed("query", &["--actor", "user7", "--exchange", "107"]);
+    timed("verify", &[]);
 }

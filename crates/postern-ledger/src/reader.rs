@@ -71,6 +71,31 @@ impl TailReader {
         })
     }
 
+    /// Begins at the file in which the first record of `time` or later is, by the times of the files' first records.
+    /// `time` is written as in a record.
+    ///
+    /// # Errors
+    /// When a file can't be read.
+    pub fn open_since(directory: &Path, time: &str) -> io::Result<TailReader> {
+        let mut first = None;
+        for file in files::list(directory)? {
+            let mut reader = BufReader::new(File::open(&file.path)?);
+            let mut line = Vec::new();
+            next_line(&mut reader, &mut line)?;
+            if first.is_some() && time_of(&line).is_none_or(|begins| begins >= time) {
+                break;
+            }
+            first = Some(file.first);
+        }
+        Ok(TailReader {
+            directory: directory.to_owned(),
+            first: first.unwrap_or(1),
+            file: None,
+            position: 0,
+            line: Vec::new(),
+        })
+    }
+
     /// The next whole line, without its end; `None` when there is none yet. Lines longer than
     /// [`MAX_LINE_BYTES`] are left out.
     ///
@@ -135,4 +160,14 @@ impl TailReader {
         self.file = None;
         Ok(true)
     }
+}
+
+/// The time of a record's line, without reading the rest; `None` when it does not begin as records do. Times are of one
+/// length, so that they compare as text.
+pub fn time_of(line: &[u8]) -> Option<&str> {
+    let rest = line.strip_prefix(b"{\"number\":")?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let time = rest.get(digits..)?.strip_prefix(b",\"time\":\"")?;
+    let end = time.iter().position(|byte| *byte == b'"')?;
+    std::str::from_utf8(time.get(..end)?).ok()
 }

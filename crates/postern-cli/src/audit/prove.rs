@@ -24,7 +24,7 @@ pub struct ProveArgs {
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
     /// Whose ledger.
-    #[arg(long, value_parser = stage)]
+    #[arg(long, value_parser = super::stage)]
     pub stage: Stage,
     /// Number of the record, as `postern audit tail --json` shows it.
     #[arg(long, value_name = "N")]
@@ -50,14 +50,6 @@ pub struct VerifyProofArgs {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
-}
-
-fn stage(name: &str) -> Result<Stage, String> {
-    let names = || Stage::ALL.map(Stage::name).join(", ");
-    Stage::ALL
-        .into_iter()
-        .find(|stage| stage.name() == name)
-        .ok_or_else(|| format!("one of {} is expected", names()))
 }
 
 /// `postern audit prove`.

@@ -1,0 +1,260 @@
+//! `postern audit query`: the records that answer a question.
+
+use super::{Ledgers, Shown, Verdict, ignore_closed_pipe};
+use clap::Args;
+use jiff::Timestamp;
+use memchr::memmem::Finder;
+use postern_ledger::{TailReader, time_of};
+use postern_types::Stage;
+use serde_json::{Value, json};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// A ledger is in the order of writing; its times follow a clock that may have been set back by this much.
+const CLOCK_SLACK: Duration = Duration::from_secs(10);
+
+/// Find records by what they say, oldest first.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  postern audit query ring --actor app --result refused --since 2026-11-23T14:00:00Z --until 2026-11-23T15:00:00Z
+  postern audit query ring --reference 184467 --json
+  postern audit query ring --session 3f6c… --stage backend
+
+Every condition must hold. The hashes are not checked; see `postern audit verify`. Times are UTC; records of a stage
+whose clock was set back by more than 10 seconds may be missed at the ends of the range.
+Exit codes: 0 some were found, 1 none was, 2 a ledger can't be read.")]
+pub struct QueryArgs {
+    /// A ring's directory, its audit directory, or the directory of one ledger.
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// Not before this moment (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Timestamp>,
+    /// Not after this moment (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Timestamp>,
+    /// Of this user.
+    #[arg(long, value_name = "USER")]
+    pub actor: Option<String>,
+    /// Of this tenant.
+    #[arg(long)]
+    pub tenant: Option<String>,
+    /// Of this kind, such as `exchange` or `signin`.
+    #[arg(long)]
+    pub event: Option<String>,
+    /// With this action, such as `select`.
+    #[arg(long)]
+    pub action: Option<String>,
+    /// With this end: allowed, refused or failed.
+    #[arg(long)]
+    pub result: Option<String>,
+    /// As serious as this: info, warn or alert.
+    #[arg(long)]
+    pub level: Option<String>,
+    /// Of this session.
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+    /// Of the exchange with this number of its session.
+    #[arg(long, value_name = "N")]
+    pub exchange: Option<u64>,
+    /// With a statement of this SHA-256 (64 hex digits).
+    #[arg(long, value_name = "SHA256")]
+    pub statement: Option<String>,
+    /// With the reference that a client was told.
+    #[arg(long, value_name = "N")]
+    pub reference: Option<u64>,
+    /// Of this stage only.
+    #[arg(long, value_parser = super::stage)]
+    pub stage: Option<Stage>,
+    /// No more than this many.
+    #[arg(long, value_name = "N", default_value_t = usize::MAX, hide_default_value = true)]
+    pub limit: usize,
+    /// Print each record as its line of JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `postern audit query`.
+///
+/// # Errors
+/// When standard output can't be written to.
+pub fn query(args: &QueryArgs) -> anyhow::Result<ExitCode> {
+    let mut query = match Query::open(args) {
+        Ok(query) => query,
+        Err(error) => {
+            eprintln!("postern: {}: {error}", args.directory.display());
+            return Ok(ExitCode::from(Verdict::Unreadable as u8));
+        }
+    };
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut found = 0_usize;
+    while found < args.limit {
+        let record = match query.next() {
+            Ok(Some(record)) => record,
+            Ok(None) => break,
+            Err(error) => {
+                eprintln!("postern: {}: {error}", args.directory.display());
+                return Ok(ExitCode::from(Verdict::Unreadable as u8));
+            }
+        };
+        found = found.saturating_add(1);
+        ignore_closed_pipe(record.write(args.json, &mut out))?;
+    }
+    ignore_closed_pipe(out.flush())?;
+    Ok(ExitCode::from(u8::from(found == 0)))
+}
+
+/// What is asked of a record.
+#[derive(Debug)]
+struct Conditions {
+    /// As the ledger writes times; they are of one length, so that they compare as text.
+    since: String,
+    until: String,
+    /// After this no record of the range is expected any more.
+    give_up: String,
+    fields: Vec<Field>,
+}
+
+/// A field, and what it must be.
+#[derive(Debug)]
+struct Field {
+    /// JSON pointer (RFC 6901).
+    pointer: &'static str,
+    value: Value,
+    /// Its bytes in every line that fits, unless they may be escaped there in another way than here. They may also
+    /// stand elsewhere in a line, so this only sorts out.
+    needle: Option<Finder<'static>>,
+}
+
+impl Field {
+    fn new(pointer: &'static str, value: Value) -> Field {
+        let text = value.to_string();
+        let is_plain = text
+            .bytes()
+            .all(|byte| matches!(byte, b' '..=b'~') && byte != b'\\');
+        Field {
+            pointer,
+            needle: is_plain.then(|| Finder::new(text.as_bytes()).into_owned()),
+            value,
+        }
+    }
+}
+
+impl Conditions {
+    fn of(args: &QueryArgs) -> Conditions {
+        let until = args.until.unwrap_or(Timestamp::MAX);
+        let text = |value: &Option<String>| value.as_ref().map(|value| json!(value));
+        let number = |value: Option<u64>| value.map(|value| json!(value));
+        let digest = args.statement.as_ref().map(|digest| {
+            let digest = digest.strip_prefix("sha256:").unwrap_or(digest);
+            json!(format!("sha256:{digest}"))
+        });
+        let fields = [
+            ("/actor", text(&args.actor)),
+            ("/tenant", text(&args.tenant)),
+            ("/event", text(&args.event)),
+            ("/action", text(&args.action)),
+            ("/result", text(&args.result)),
+            ("/level", text(&args.level)),
+            ("/session", text(&args.session)),
+            ("/exchange", number(args.exchange)),
+            ("/details/reference", number(args.reference)),
+            ("/resource", digest),
+        ];
+        let fields = fields
+            .into_iter()
+            .filter_map(|(pointer, value)| Some(Field::new(pointer, value?)));
+        Conditions {
+            since: written(args.since.unwrap_or(Timestamp::UNIX_EPOCH)),
+            until: written(until),
+            give_up: written(until.checked_add(CLOCK_SLACK).unwrap_or(Timestamp::MAX)),
+            fields: fields.collect(),
+        }
+    }
+
+    fn may_hold(&self, line: &[u8]) -> bool {
+        let needles = self.fields.iter().filter_map(|field| field.needle.as_ref());
+        needles.into_iter().all(|needle| needle.find(line).is_some())
+    }
+
+    fn hold(&self, record: &Value) -> bool {
+        self.fields
+            .iter()
+            .all(|field| match record.pointer(field.pointer) {
+                // A record may be about several statements.
+                Some(Value::Array(values)) => values.contains(&field.value),
+                Some(value) => *value == field.value,
+                None => false,
+            })
+    }
+}
+
+/// As the ledger writes times.
+fn written(time: Timestamp) -> String {
+    format!("{time:.3}")
+}
+
+/// The ledgers, each at its next record that fits.
+struct Query {
+    conditions: Conditions,
+    sources: Vec<(TailReader, Option<Shown>)>,
+}
+
+impl Query {
+    fn open(args: &QueryArgs) -> io::Result<Query> {
+        let conditions = Conditions::of(args);
+        let directories: Vec<PathBuf> = match Ledgers::of(&args.directory) {
+            Ledgers::One(directory) => vec![directory],
+            Ledgers::Ring(ring) => ring
+                .into_iter()
+                .filter(|(stage, _)| args.stage.is_none_or(|wanted| wanted == *stage))
+                .map(|(_, directory)| directory)
+                .collect(),
+        };
+        let open = |directory: &PathBuf| Query::source(directory, &conditions);
+        let sources = directories.iter().map(open).collect::<io::Result<_>>()?;
+        Ok(Query { conditions, sources })
+    }
+
+    fn source(directory: &Path, conditions: &Conditions) -> io::Result<(TailReader, Option<Shown>)> {
+        let mut reader = TailReader::open_since(directory, &conditions.since)?;
+        let next = advance(&mut reader, conditions)?;
+        Ok((reader, next))
+    }
+
+    /// The next record of all ledgers by time; those of one moment come in the order of the ring.
+    fn next(&mut self) -> io::Result<Option<Shown>> {
+        let waiting = self.sources.iter_mut().filter(|(_, next)| next.is_some());
+        let first = waiting.min_by(|(_, a), (_, b)| {
+            let (a, b) = (a.as_ref().map(Shown::time), b.as_ref().map(Shown::time));
+            a.cmp(&b)
+        });
+        let Some((reader, next)) = first else {
+            return Ok(None);
+        };
+        let record = next.take();
+        *next = advance(reader, &self.conditions)?;
+        Ok(record)
+    }
+}
+
+/// The next record of one ledger that fits.
+fn advance(reader: &mut TailReader, conditions: &Conditions) -> io::Result<Option<Shown>> {
+    while let Some(line) = reader.next_line()? {
+        let Some(time) = time_of(line) else { continue };
+        if time > conditions.give_up.as_str() {
+            return Ok(None);
+        }
+        let in_range = time >= conditions.since.as_str() && time <= conditions.until.as_str();
+        if in_range
+            && conditions.may_hold(line)
+            && let Some(record) = Shown::parse(line)
+            && conditions.hold(&record.record)
+        {
+            return Ok(Some(record));
+        }
+    }
+    Ok(None)
+}
