@@ -66,6 +66,9 @@ pub struct DatabaseConfig {
     pub tls: TlsMode,
     /// PEM file with the certificate authorities for `verify-full`.
     pub ca_file: Option<PathBuf>,
+    /// Whether SCRAM must be bound to the TLS connection, so that nobody can stand in between, whatever `tls` checks.
+    #[serde(default)]
+    pub channel_binding: ChannelBinding,
     /// When a connection goes back to the pool.
     #[serde(default)]
     pub pool_mode: PoolMode,
@@ -99,6 +102,17 @@ pub enum TlsMode {
     Require,
     /// Always; certificate and host name are checked.
     VerifyFull,
+}
+
+/// Binding of SCRAM to the TLS connection (SCRAM-SHA-256-PLUS, RFC 5929 tls-server-end-point).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChannelBinding {
+    /// If PostgreSQL offers it.
+    #[default]
+    Prefer,
+    /// Always: without it there is no connection.
+    Require,
 }
 
 /// When a session lets go of its connection.

@@ -1,6 +1,6 @@
 //! Opens connections to PostgreSQL: TCP, TLS, start-up, SCRAM; and sends CancelRequests.
 
-use crate::config::{DatabaseConfig, TlsMode};
+use crate::config::{ChannelBinding, DatabaseConfig, TlsMode};
 use crate::pool::Place;
 use crate::server::{CancelKey, Server, Stream};
 use crate::statements::ServerStatements;
@@ -40,6 +40,17 @@ pub(crate) enum ConnectError {
     /// PostgreSQL wants a sign-in that is not offered here.
     #[error("the database asks for {0}; only SCRAM-SHA-256 (or trust) is used")]
     Method(&'static str),
+    /// It let us in without showing that it knows the password.
+    #[error(
+        "the database asked for no password, though one is configured and its certificate is not checked: it may be \
+         another server. Mend pg_hba.conf, use tls = \"verify-full\", or take password_file away"
+    )]
+    Unproved,
+    /// `channel_binding = "require"`, and it can't be had.
+    #[error(
+        "channel binding is required, and the database offers none (it needs TLS and SCRAM-SHA-256-PLUS)"
+    )]
+    NoBinding,
     /// SCRAM failed: a wrong password, or not the server it claims to be.
     #[error("SCRAM: {0}")]
     Scram(String),
@@ -60,6 +71,7 @@ pub(crate) struct Connector {
     database: String,
     password: Option<Secret>,
     mode: TlsMode,
+    channel_binding: ChannelBinding,
     tls: Option<TlsConnector>,
     timeout: Duration,
     next_id: Cell<u64>,
@@ -91,6 +103,7 @@ impl Connector {
             database: config.name.clone(),
             password: config.password_file.as_deref().map(Secret::read).transpose()?,
             mode: config.tls,
+            channel_binding: config.channel_binding,
             tls: tls::connector(config)?,
             timeout: Duration::from_millis(config.connect_timeout_ms),
             next_id: Cell::new(1),
@@ -134,6 +147,18 @@ impl Connector {
         Ok((Box::new(stream), end_point))
     }
 
+    /// Whether to go on with a server that asks for no password. One that can't know the password may do so to be sent
+    /// statements all the same.
+    fn let_in_unasked(&self) -> Result<(), ConnectError> {
+        if self.channel_binding == ChannelBinding::Require {
+            return Err(ConnectError::NoBinding);
+        }
+        if self.password.is_some() && self.mode != TlsMode::VerifyFull {
+            return Err(ConnectError::Unproved);
+        }
+        Ok(())
+    }
+
     async fn sign_in(&self, place: Place) -> Result<Server, ConnectError> {
         let (stream, end_point) = self.open().await?;
         let mut link = SignIn {
@@ -150,8 +175,10 @@ impl Connector {
         postern_wire::put_startup(&mut startup, 0, &all).map_err(|_| ConnectError::Protocol)?;
         link.stream.write_all(&startup).await?;
 
-        link.authenticate(self.password.as_ref(), end_point.as_deref())
-            .await?;
+        match link.authentication().await? {
+            Some(offered) => link.scram(self, end_point.as_deref(), &offered).await?,
+            None => self.let_in_unasked()?,
+        }
         let mut parameters = BTreeMap::new();
         let mut cancel_key = CancelKey::default();
         loop {
@@ -257,35 +284,30 @@ impl SignIn {
         }
     }
 
-    async fn authenticate(
-        &mut self,
-        password: Option<&Secret>,
-        end_point: Option<&[u8]>,
-    ) -> Result<(), ConnectError> {
-        let offered = self
-            .next(|message| match message {
-                BackendMessage::Authentication(Authentication::Ok) => Ok(None),
-                BackendMessage::Authentication(Authentication::Sasl(mechanisms)) => {
-                    Ok(Some(mechanisms.iter().map(str::to_owned).collect::<Vec<_>>()))
-                }
-                BackendMessage::Authentication(other) => Err(ConnectError::Method(method_name(&other))),
-                BackendMessage::ErrorResponse(fields) => {
-                    Err(ConnectError::Refused(fields.get(b'C').unwrap_or("?").to_owned()))
-                }
-                _ => Err(ConnectError::Protocol),
-            })
-            .await?;
-        let Some(offered) = offered else { return Ok(()) };
-        let password = password.ok_or(ConnectError::Method("a password, and none is configured"))?;
-        self.scram(password, end_point, &offered).await
+    /// What PostgreSQL asks for: one of these SASL mechanisms, or nothing.
+    async fn authentication(&mut self) -> Result<Option<Vec<String>>, ConnectError> {
+        self.next(|message| match message {
+            BackendMessage::Authentication(Authentication::Ok) => Ok(None),
+            BackendMessage::Authentication(Authentication::Sasl(mechanisms)) => {
+                Ok(Some(mechanisms.iter().map(str::to_owned).collect()))
+            }
+            BackendMessage::Authentication(other) => Err(ConnectError::Method(method_name(&other))),
+            BackendMessage::ErrorResponse(fields) => {
+                Err(ConnectError::Refused(fields.get(b'C').unwrap_or("?").to_owned()))
+            }
+            _ => Err(ConnectError::Protocol),
+        })
+        .await
     }
 
     async fn scram(
         &mut self,
-        password: &Secret,
+        connector: &Connector,
         end_point: Option<&[u8]>,
         offered: &[String],
     ) -> Result<(), ConnectError> {
+        let password = connector.password.as_ref();
+        let password = password.ok_or(ConnectError::Method("a password, and none is configured"))?;
         let failed = |error: postern_scram::ScramError| ConnectError::Scram(error.to_string());
         let offers = |mechanism: Mechanism| offered.iter().any(|name| name == mechanism.as_str());
         let binding = match end_point {
@@ -293,6 +315,10 @@ impl SignIn {
             Some(_) => Binding::NotOffered,
             None => Binding::None,
         };
+        let is_bound = matches!(binding, Binding::EndPoint(_));
+        if connector.channel_binding == ChannelBinding::Require && !is_bound {
+            return Err(ConnectError::NoBinding);
+        }
         if !offers(Mechanism::Plain) && !offers(Mechanism::Plus) {
             return Err(ConnectError::Method("an unknown SASL mechanism"));
         }
@@ -361,3 +387,7 @@ fn method_name(method: &Authentication<'_>) -> &'static str {
         _ => "an unknown method",
     }
 }
+
+#[cfg(test)]
+#[path = "connect_tests.rs"]
+mod tests;

@@ -49,7 +49,8 @@ fn authorities(file: &Path) -> anyhow::Result<RootCertStore> {
 }
 
 /// Takes any certificate: `prefer` and `require` protect against listening, not against impersonation, as
-/// in libpq. SCRAM with channel binding still notices a man in the middle.
+/// in libpq. Only SCRAM with channel binding then notices a man in the middle, which
+/// `channel_binding = "require"` insists on.
 #[derive(Debug)]
 struct Unchecked(Arc<CryptoProvider>);
 

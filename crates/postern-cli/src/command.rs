@@ -14,12 +14,14 @@ use crate::users::{self, User, UsersFile};
 use crate::{audit, catalog, doctor, firewall, policy, rotation, terminal};
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
+use postern_runtime::unix_ms;
 use serde_json::json;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use zeroize::Zeroizing;
 
 /// A guarded gate in front of PostgreSQL.
 #[derive(Parser)]
@@ -143,6 +145,7 @@ struct StatusArgs {
 #[derive(Debug, Subcommand)]
 enum UserCommand {
     Add(UserAdd),
+    Passwd(UserPasswd),
     List(UserList),
     Remove(UserRemove),
 }
@@ -172,6 +175,25 @@ struct UserAdd {
     /// Change the user if there is one of that name.
     #[arg(long)]
     replace: bool,
+}
+
+/// Change a user's password. The new one comes from the terminal or from POSTERN_PASSWORD.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  postern user passwd alice --dir ring
+  POSTERN_PASSWORD=new postern user passwd app --grace 3600 --dir ring
+
+While the old password is good as well, its sign-ins are recorded with the reason `previous-password`:
+postern audit query ring --event signin --actor app. Sessions that have begun go on.")]
+struct UserPasswd {
+    /// Name of the user.
+    name: String,
+    /// Seconds for which the old password stays good; 0 for one that others know.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(..=30 * 86_400))]
+    grace: u64,
+    /// The ring's directory.
+    #[arg(long = "dir", value_name = "DIR")]
+    directory: PathBuf,
 }
 
 /// List the users with roles and tenants.
@@ -273,6 +295,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Firewall(args) => firewall::run(&args),
         Command::Policy(command) => policy::run(&command),
         Command::User(UserCommand::Add(args)) => run_user_add(args),
+        Command::User(UserCommand::Passwd(args)) => run_user_passwd(&args),
         Command::User(UserCommand::List(args)) => run_user_list(&args),
         Command::User(UserCommand::Remove(args)) => run_user_remove(&args),
         Command::Audit(AuditCommand::Verify(args)) => audit::verify(&args),
@@ -428,19 +451,42 @@ fn run_user_add(args: UserAdd) -> anyhow::Result<ExitCode> {
     if file.users.users.contains_key(&args.name) && !args.replace {
         bail!("there is a user {} already; --replace changes it", args.name);
     }
-    let verifier = match (args.verifier, std::env::var("POSTERN_PASSWORD")) {
-        (Some(verifier), _) => users::imported_verifier(&verifier)?,
-        (None, Ok(password)) => users::verifier_of(&password)?,
-        (None, Err(_)) => users::verifier_of(&terminal::new_password(&args.name)?)?,
+    let verifier = match args.verifier {
+        Some(verifier) => users::imported_verifier(&verifier)?,
+        None => users::verifier_of(&new_password(&args.name)?)?,
     };
-    let user = User {
-        verifier,
-        roles: args.roles,
-        tenant: args.tenant,
-    };
+    let user = User::new(verifier, args.roles, args.tenant);
     file.users.users.insert(args.name.clone(), user);
     file.save()?;
     say!("{} may sign in.", args.name);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// From the environment, or from the terminal.
+fn new_password(user: &str) -> anyhow::Result<Zeroizing<String>> {
+    match std::env::var("POSTERN_PASSWORD") {
+        Ok(password) => Ok(Zeroizing::new(password)),
+        Err(_) => Ok(Zeroizing::new(terminal::new_password(user)?)),
+    }
+}
+
+fn run_user_passwd(args: &UserPasswd) -> anyhow::Result<ExitCode> {
+    let mut file = UsersFile::open(&RingDirectory::new(&args.directory).users_file())?;
+    let Some(user) = file.users.users.get_mut(&args.name) else {
+        bail!("there is no user {}", args.name);
+    };
+    let grace = Duration::from_secs(args.grace);
+    user.change_password(&new_password(&args.name)?, grace, unix_ms())?;
+    file.save()?;
+    if args.grace == 0 {
+        say!("{} has a new password; the old one is refused.", args.name);
+    } else {
+        say!(
+            "{} has a new password; the old one is good for another {} seconds.",
+            args.name,
+            args.grace
+        );
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -139,7 +139,8 @@ user = {user}
     let _ = writeln!(
         text,
         "
-# disable, prefer, require or verify-full (which needs ca_file).
+# disable, prefer, require or verify-full (which needs ca_file). With TLS, channel_binding = \"require\" keeps others
+# from standing in between even where the certificate is not checked.
 tls = {tls}
 
 # transaction: a connection serves a session for one transaction; session: for its whole life.

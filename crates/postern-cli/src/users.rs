@@ -3,13 +3,14 @@
 use crate::secret_file;
 use anyhow::{Context as _, bail};
 use postern_policy::{Policy, is_policy_file};
-use postern_runtime::PolicyFiles;
+use postern_runtime::{PolicyFiles, Time, unix_ms};
 use postern_scram::Verifier;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The file a new ring starts with.
 pub(crate) const FIRST_USERS_FILE: &str =
@@ -38,6 +39,52 @@ pub struct User {
     /// The tenant whose rows the user sees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
+    /// The password before, while it is good as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Previous>,
+}
+
+/// A password that is good for a while yet.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Previous {
+    /// As [`User::verifier`], with the same salt and rounds.
+    pub verifier: String,
+    /// Until when.
+    pub until: Time,
+}
+
+impl User {
+    /// A user with one password.
+    pub fn new(verifier: String, roles: Vec<String>, tenant: Option<String>) -> User {
+        User {
+            verifier,
+            roles,
+            tenant,
+            previous: None,
+        }
+    }
+
+    /// Changes the password at `now_ms` (milliseconds since the Unix epoch). With a time of `grace` the one before
+    /// stays good for so long; one that was before that is good no longer. Without, the new one gets a salt of its own.
+    ///
+    /// # Errors
+    /// When the password is empty or not allowed, or the verifier of the one before is not one.
+    pub fn change_password(&mut self, password: &str, grace: Duration, now_ms: u64) -> anyhow::Result<()> {
+        if grace.is_zero() {
+            self.verifier = verifier_of(password)?;
+            self.previous = None;
+            return Ok(());
+        }
+        let before = Verifier::parse(&self.verifier)?;
+        let verifier = before.again(not_empty(password)?)?.to_string();
+        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        self.previous = Some(Previous {
+            verifier: std::mem::replace(&mut self.verifier, verifier),
+            until: Time(now_ms.saturating_add(grace_ms)),
+        });
+        Ok(())
+    }
 }
 
 impl fmt::Debug for User {
@@ -75,11 +122,15 @@ impl UsersFile {
         })
     }
 
-    /// Writes the change.
+    /// Writes the change, without previous passwords that are good no longer.
     ///
     /// # Errors
     /// Whatever the file system says.
-    pub fn save(self) -> anyhow::Result<()> {
+    pub fn save(mut self) -> anyhow::Result<()> {
+        let now = Time(unix_ms());
+        for user in self.users.users.values_mut() {
+            user.previous.take_if(|previous| previous.until <= now);
+        }
         let text = format!("{FIRST_USERS_FILE}\n{}", toml::to_string_pretty(&self.users)?);
         secret_file::write(&self.path, &text).with_context(|| format!("can't write {}", self.path.display()))
     }
@@ -99,12 +150,16 @@ pub fn read(path: &Path) -> anyhow::Result<Users> {
 /// # Errors
 /// When the password is empty or not allowed by SASLprep, or there is no randomness.
 pub fn verifier_of(password: &str) -> anyhow::Result<String> {
+    let mut salt = [0; 16];
+    getrandom::fill(&mut salt)?;
+    Ok(Verifier::from_password(not_empty(password)?, &salt, ITERATIONS)?.to_string())
+}
+
+fn not_empty(password: &str) -> anyhow::Result<&str> {
     if password.is_empty() {
         bail!("the password is empty");
     }
-    let mut salt = [0; 16];
-    getrandom::fill(&mut salt)?;
-    Ok(Verifier::from_password(password, &salt, ITERATIONS)?.to_string())
+    Ok(password)
 }
 
 /// Checks a verifier that comes from somewhere else, such as `pg_authid.rolpassword`.
@@ -166,11 +221,8 @@ mod tests {
         let path = directory.path().join("users.toml");
         fs::write(&path, FIRST_USERS_FILE).unwrap();
         let mut file = UsersFile::open(&path).unwrap();
-        let user = User {
-            verifier: verifier_of("sesame").unwrap(),
-            roles: vec!["app".to_owned()],
-            tenant: Some("7".to_owned()),
-        };
+        let verifier = verifier_of("sesame").unwrap();
+        let user = User::new(verifier, vec!["app".to_owned()], Some("7".to_owned()));
         file.users.users.insert("we.ird \"name".to_owned(), user);
         file.save().unwrap();
         let users = read(&path).unwrap();
@@ -186,5 +238,32 @@ mod tests {
         assert!(imported_verifier("sesame").is_err());
         assert!(imported_verifier("md5aabbccddeeff00112233445566778899").is_err());
         assert!(verifier_of("").is_err());
+    }
+
+    #[test]
+    fn a_changed_password_leaves_the_one_before_good_for_its_time_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("users.toml");
+        fs::write(&path, FIRST_USERS_FILE).unwrap();
+        let first = verifier_of("one").unwrap();
+        let mut user = User::new(first.clone(), vec!["app".to_owned()], None);
+        let minute = Duration::from_secs(60);
+        user.change_password("two", minute, unix_ms()).unwrap();
+        assert!(Verifier::parse(&user.verifier).unwrap().is_of("two"));
+        assert_eq!(user.previous.as_ref().unwrap().verifier, first);
+        let mut file = UsersFile::open(&path).unwrap();
+        file.users.users.insert("ann".to_owned(), user.clone());
+        // This one's time is over.
+        user.change_password("three", minute, 0).unwrap();
+        file.users.users.insert("bob".to_owned(), user.clone());
+        file.save().unwrap();
+        let users = read(&path).unwrap().users;
+        assert_eq!(users["ann"].previous.as_ref().unwrap().verifier, first);
+        assert!(users["bob"].previous.is_none());
+        user.change_password("four", Duration::ZERO, unix_ms()).unwrap();
+        assert!(user.previous.is_none());
+        let salt = |verifier: &str| verifier.split('$').nth(1).unwrap().to_owned();
+        assert_ne!(salt(&user.verifier), salt(&first));
+        assert!(user.change_password("", minute, 0).is_err());
     }
 }

@@ -9,10 +9,12 @@
     reason = "a test fails by panicking; helpers of tests are not seen as tests by the lints"
 )]
 
+use postern_cli::directory::RingDirectory;
+use postern_cli::users::UsersFile;
 use postern_testkit::{Options, Part, Ring, Stage};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpSocket;
 use tokio_postgres::{Client, Config, Error, NoTls};
 
@@ -245,4 +247,38 @@ async fn the_limits_as_they_are_by_default_are_in_nobodys_way() {
     }
     drop(pool);
     assert!(!ring.log(Part::Stage(Stage::Frontend)).contains("turned away"));
+}
+
+#[tokio::test]
+async fn the_old_password_is_good_until_its_time_is_over() {
+    let ring = ring(Options::default()).await;
+    let mut file = UsersFile::open(&RingDirectory::new(ring.directory()).users_file()).unwrap();
+    let user = file.users.users.get_mut("app").unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    user.change_password(
+        "new",
+        Duration::from_secs(4),
+        u64::try_from(now.as_millis()).unwrap(),
+    )
+    .unwrap();
+    file.save().unwrap();
+    let here = [127, 0, 0, 1];
+    // The old one goes on without a gap; once the change was read, its use is recorded.
+    until!({
+        connect(&ring, here, "app", "app").await.unwrap();
+        used_old_password(&ring)
+    });
+    connect(&ring, here, "app", "new").await.unwrap();
+    until!(connect(&ring, here, "app", "app").await.is_err());
+    connect(&ring, here, "app", "new").await.unwrap();
+    assert_eq!(told(connect(&ring, here, "app", "app").await).0, "28P01");
+}
+
+fn used_old_password(ring: &Ring) -> bool {
+    let output = Command::new(postern_testkit::binaries::programs(None).unwrap().postern)
+        .args(["audit", "query", "--event", "signin", "--actor", "app", "--json"])
+        .arg(ring.directory())
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).contains("\"reason\":\"previous-password\"")
 }

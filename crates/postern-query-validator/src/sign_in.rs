@@ -5,7 +5,8 @@ use crate::stage::Validator;
 use crate::ticket::{self, NotOurs, Purpose};
 use crate::users::User;
 use postern_envelope::{Header, Opened};
-use postern_scram::{Mechanism, ScramError, Verifier, server};
+use postern_scram::server::{self, Accepted};
+use postern_scram::{Mechanism, ScramError, Verifier};
 use postern_types::ring::{OpenSession, Request, SignIn, SignInAnswer};
 use postern_types::{Refusal, Slot, SqlState, Ticket};
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,7 @@ struct HalfWay {
 pub(crate) struct Step {
     pub(crate) answer: SignInAnswer,
     pub(crate) open: Option<OpenSession>,
-    /// Why it was refused, for the ledger.
+    /// Why it was refused, or what is remarkable about it, for the ledger.
     pub(crate) reason: Option<&'static str>,
 }
 
@@ -71,8 +72,8 @@ impl Validator {
     }
 
     /// The verifier to check against: a mock for a user that does not exist.
-    fn verifier(&self, user: &str) -> Verifier {
-        let known = self.users.get(user).map(|user| &user.verifier);
+    fn verifier(&self, user: &str, now_ms: u64) -> Verifier {
+        let known = self.users.get(user).map(|user| user.verifier_at(now_ms));
         Verifier::known_or_mock(known, &self.settings.mock_secret, user)
     }
 
@@ -89,7 +90,7 @@ impl Validator {
         // Channel binding is offered under TLS only; what the client says of it is checked against that.
         let end_point = self.settings.end_point.as_deref().filter(|_| sign_in.tls);
         let nonce = (self.settings.nonce)().map_err(failed)?;
-        let verifier = self.verifier(&sign_in.user);
+        let verifier = self.verifier(&sign_in.user, now_ms);
         let (message, scram) =
             server::first(mechanism, &sign_in.message, end_point, &nonce, &verifier).map_err(failed)?;
         let half_way = HalfWay {
@@ -132,7 +133,7 @@ impl Validator {
         {
             return Err(Refused(start_again(), "sign-in-changed"));
         }
-        let message = self.prove(&half_way.scram, sign_in, now_ms)?;
+        let proved = self.prove(&half_way.scram, sign_in, now_ms)?;
         // Only now is it known who asks; whatever is refused from here on tells nothing to strangers.
         let Some(user) = self.users.get(&sign_in.user).cloned() else {
             return Err(Refused(
@@ -160,9 +161,13 @@ impl Validator {
         )
         .map_err(|_| unsealed())?;
         Ok(Step {
-            answer: SignInAnswer::Accepted { message, ticket },
+            answer: SignInAnswer::Accepted {
+                message: proved.message,
+                ticket,
+            },
             open: Some(open),
-            reason: None,
+            // Who still has the old password will be locked out when its time is over.
+            reason: proved.previous.then_some("previous-password"),
         })
     }
 
@@ -173,19 +178,19 @@ impl Validator {
         scram: &server::ServerState,
         sign_in: &SignIn,
         now_ms: u64,
-    ) -> Result<Vec<u8>, Refused> {
+    ) -> Result<Accepted, Refused> {
         let user = &sign_in.user;
         let address = record::address(&sign_in.client);
-        let verifier = self.verifier(user);
+        let verifier = self.verifier(user, now_ms);
         let proved = server::finish(scram, &sign_in.message, &verifier);
         let locked = self.lockout.is_locked(user, address, now_ms);
         match proved {
             Ok(_) | Err(ScramError::WrongPassword) if locked => {
                 Err(Refused(ScramError::WrongPassword.refusal(user), "locked-out"))
             }
-            Ok(message) => {
+            Ok(accepted) => {
                 self.lockout.succeeded(user, address);
-                Ok(message)
+                Ok(accepted)
             }
             Err(error) => {
                 // Only this one tells anything of the password.

@@ -1,6 +1,7 @@
 //! Who may sign in: `users.toml`.
 
-use postern_scram::Verifier;
+use postern_runtime::Time;
+use postern_scram::{OtherSalt, Verifier};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ pub struct Users {
 pub struct User {
     /// What the password is checked against; its `Debug` shows nothing of it.
     pub verifier: Verifier,
+    /// The same with the password before, which is good until then (milliseconds since the Unix epoch).
+    pub graced: Option<(Verifier, u64)>,
     /// Roles of the policy; rights of all, database role of the first.
     pub roles: Vec<String>,
     /// The tenant whose rows the user sees.
@@ -54,6 +57,16 @@ pub enum UsersError {
         /// The user.
         user: String,
     },
+    /// A user's two verifiers can't both be accepted.
+    #[error("{}: user `{user}`: {source}; use `postern user passwd`", path.display())]
+    Previous {
+        /// The file.
+        path: PathBuf,
+        /// The user.
+        user: String,
+        /// Why.
+        source: OtherSalt,
+    },
 }
 
 #[derive(Deserialize)]
@@ -70,6 +83,56 @@ struct UserLine {
     roles: Vec<String>,
     #[serde(default)]
     tenant: Option<String>,
+    #[serde(default)]
+    previous: Option<PreviousLine>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PreviousLine {
+    verifier: String,
+    until: Time,
+}
+
+impl UserLine {
+    /// The user, and its name for errors.
+    fn user(self, path: &Path, name: &str) -> Result<User, UsersError> {
+        let verifier_of = |text: &str| {
+            Verifier::parse(text).map_err(|_| UsersError::Verifier {
+                path: path.to_owned(),
+                user: name.to_owned(),
+            })
+        };
+        let verifier = verifier_of(&self.verifier)?;
+        let graced = match self.previous {
+            None => None,
+            Some(previous) => {
+                let both = verifier.clone().with_previous(&verifier_of(&previous.verifier)?);
+                let both = both.map_err(|source| UsersError::Previous {
+                    path: path.to_owned(),
+                    user: name.to_owned(),
+                    source,
+                })?;
+                Some((both, previous.until.0))
+            }
+        };
+        Ok(User {
+            verifier,
+            graced,
+            roles: self.roles,
+            tenant: self.tenant,
+        })
+    }
+}
+
+impl User {
+    /// What a password is checked against now.
+    pub fn verifier_at(&self, now_ms: u64) -> &Verifier {
+        match &self.graced {
+            Some((both, until_ms)) if now_ms < *until_ms => both,
+            _ => &self.verifier,
+        }
+    }
 }
 
 impl Users {
@@ -81,18 +144,8 @@ impl Users {
         let file: File = postern_runtime::parse_config(path, text)?;
         let mut users = BTreeMap::new();
         for (name, line) in file.users {
-            let verifier = Verifier::parse(&line.verifier).map_err(|_| UsersError::Verifier {
-                path: path.to_owned(),
-                user: name.clone(),
-            })?;
-            users.insert(
-                name,
-                User {
-                    verifier,
-                    roles: line.roles,
-                    tenant: line.tenant,
-                },
-            );
+            let user = line.user(path, &name)?;
+            users.insert(name, user);
         }
         Ok(Users { users })
     }

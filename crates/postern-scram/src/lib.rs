@@ -21,7 +21,7 @@ mod verifier;
 pub use crypto::{fresh_nonce, fresh_salt};
 pub use error::ScramError;
 pub use message::{MAX_MESSAGE_BYTES, Mechanism};
-pub use verifier::{DEFAULT_ITERATIONS, InvalidVerifier, Verifier};
+pub use verifier::{DEFAULT_ITERATIONS, InvalidVerifier, OtherSalt, Verifier};
 
 /// Most PBKDF2 rounds that are ever computed here. PostgreSQL's default is 4,096; a server that asks for more
 /// than this wants to keep its client busy.

@@ -67,12 +67,21 @@ pub fn first(
     Ok((server_first.into_bytes(), state))
 }
 
+/// The client has shown that it knows a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The server's last message.
+    pub message: Vec<u8>,
+    /// It was the previous password; see [`Verifier::with_previous`].
+    pub previous: bool,
+}
+
 /// Checks the client's last message against the verifier that answered its first, and gives the server's
 /// last message. All checks of what the client sent come before the proof, which is compared in constant time.
 ///
 /// # Errors
 /// `Malformed`, `TooLong`, `Unsupported`, `ChannelBinding`; `WrongPassword` also for a mock verifier.
-pub fn finish(state: &ServerState, client_final: &[u8], verifier: &Verifier) -> Result<Vec<u8>, ScramError> {
+pub fn finish(state: &ServerState, client_final: &[u8], verifier: &Verifier) -> Result<Accepted, ScramError> {
     let message = text(client_final)?;
     let (without_proof, proof) = message
         .rsplit_once(",p=")
@@ -101,12 +110,15 @@ pub fn finish(state: &ServerState, client_final: &[u8], verifier: &Verifier) -> 
         b",",
         without_proof.as_bytes(),
     ];
-    // Computed before the verdict, so that right and wrong cost the same.
-    let signature = verifier.server_signature(&auth_message);
-    if !bool::from(verifier.accepts(&auth_message, &proof)) {
+    // The signature is computed before the verdict, so that right and wrong cost the same.
+    let judgement = verifier.judge(&auth_message, &proof);
+    if !bool::from(judgement.accepted) {
         return Err(ScramError::WrongPassword);
     }
-    Ok(format!("v={}", crypto::to_base64(&signature)).into_bytes())
+    Ok(Accepted {
+        message: format!("v={}", crypto::to_base64(&judgement.signature)).into_bytes(),
+        previous: judgement.previous,
+    })
 }
 
 /// The client's first message, cut where its GS2 header ends.

@@ -49,7 +49,7 @@ fn sign_in(
     )?;
     let (client_final, wait) = client.respond(&server_first, password)?;
     let server_final = server::finish(&state, &client_final, verifier)?;
-    wait.verify(&server_final)
+    wait.verify(&server_final.message)
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn the_server_follows_rfc_7677() {
         server::first(Mechanism::Plain, CLIENT_FIRST, None, SERVER_NONCE, &verifier).unwrap();
     assert_eq!(server_first, SERVER_FIRST);
     assert_eq!(
-        server::finish(&state, CLIENT_FINAL, &verifier).unwrap(),
+        server::finish(&state, CLIENT_FINAL, &verifier).unwrap().message,
         SERVER_FINAL
     );
 }
@@ -438,4 +438,38 @@ proptest! {
         let same = quick(&other).to_string() == verifier.to_string();
         prop_assert_eq!(sign_in(Binding::None, None, &verifier, &other).is_ok(), same);
     }
+}
+
+#[test]
+fn for_a_time_two_passwords_are_good_and_each_gets_its_own_signature() {
+    let old = Verifier::from_password("pencil", b"0123456789abcdef", 4096).unwrap();
+    let both = old.again("eraser").unwrap().with_previous(&old).unwrap();
+    let by = |password: &str, verifier: &Verifier| {
+        let client = client(Binding::None);
+        let first = client.first_message();
+        let (server_first, state) =
+            server::first(client.mechanism(), &first, None, SERVER_NONCE, verifier).unwrap();
+        let (last, wait) = client.respond(&server_first, password)?;
+        let accepted = server::finish(&state, &last, verifier)?;
+        // The client would not go on with the other password's signature.
+        wait.verify(&accepted.message)?;
+        Ok(accepted.previous)
+    };
+    assert_eq!(by("eraser", &both), Ok(false));
+    assert_eq!(by("pencil", &both), Ok(true));
+    assert_eq!(by("ruler", &both), Err(ScramError::WrongPassword));
+    let new = old.again("eraser").unwrap();
+    assert_eq!(by("eraser", &new), Ok(false));
+    assert_eq!(by("pencil", &new), Err(ScramError::WrongPassword));
+    // A mock has the same shape and accepts neither.
+    let mut mock = both.clone();
+    mock.make_mock();
+    assert_eq!(by("eraser", &mock), Err(ScramError::WrongPassword));
+    assert_eq!(by("pencil", &mock), Err(ScramError::WrongPassword));
+    // What is written is the new one alone.
+    assert_eq!(both.to_string(), new.to_string());
+    let other = Verifier::from_password("eraser", b"fedcba9876543210", 4096).unwrap();
+    assert!(other.with_previous(&old).is_err());
+    let other = Verifier::from_password("eraser", b"0123456789abcdef", 4097).unwrap();
+    assert!(other.with_previous(&old).is_err());
 }

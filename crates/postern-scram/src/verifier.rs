@@ -19,10 +19,28 @@ const MAX_SALT: usize = 255;
 pub struct Verifier {
     iterations: u32,
     salt: Vec<u8>,
-    stored_key: Key,
-    server_key: Key,
+    keys: Keys,
+    /// Those of the password before, which is good as well.
+    previous: Option<Keys>,
     /// False for a mock, which no proof can satisfy.
     genuine: bool,
+}
+
+/// What is kept of one password.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+struct Keys {
+    stored: Key,
+    server: Key,
+}
+
+/// What a proof came to.
+pub(crate) struct Judgement {
+    /// It is that of a password of the verifier.
+    pub(crate) accepted: Choice,
+    /// It is that of the previous one.
+    pub(crate) previous: bool,
+    /// What shows the client that this server knows the password.
+    pub(crate) signature: Key,
 }
 
 impl Verifier {
@@ -40,10 +58,34 @@ impl Verifier {
         Ok(Verifier {
             iterations,
             salt: salt.to_vec(),
-            stored_key: crypto::hash(client_key.as_slice()),
-            server_key: crypto::hmac(&salted, &[b"Server Key"]),
+            keys: Keys {
+                stored: crypto::hash(client_key.as_slice()),
+                server: crypto::hmac(&salted, &[b"Server Key"]),
+            },
+            previous: None,
             genuine: true,
         })
+    }
+
+    /// The verifier of another password with this one's salt and rounds, so that both can be accepted for a time.
+    ///
+    /// # Errors
+    /// As [`Verifier::from_password`].
+    pub fn again(&self, password: &str) -> Result<Self, ScramError> {
+        Self::from_password(password, &self.salt, self.iterations)
+    }
+
+    /// A verifier that accepts the password of `previous` too. The server's first message names one salt and one
+    /// number of rounds, before the client has shown which of the two passwords it has: both must have the same.
+    ///
+    /// # Errors
+    /// When they have not.
+    pub fn with_previous(mut self, previous: &Verifier) -> Result<Self, OtherSalt> {
+        if self.salt != previous.salt || self.iterations != previous.iterations {
+            return Err(OtherSalt);
+        }
+        self.previous = Some(previous.keys.clone());
+        Ok(self)
     }
 
     /// The verifier to use for `user`: the known one, or a mock that looks the same from outside. A mock depends on
@@ -65,8 +107,11 @@ impl Verifier {
         Verifier {
             iterations: DEFAULT_ITERATIONS,
             salt: salt.get(..16).unwrap_or_default().to_vec(),
-            stored_key: derive(b"mock stored key"),
-            server_key: derive(b"mock server key"),
+            keys: Keys {
+                stored: derive(b"mock stored key"),
+                server: derive(b"mock server key"),
+            },
+            previous: None,
             genuine: false,
         }
     }
@@ -89,21 +134,32 @@ impl Verifier {
 
     /// Whether it is that of this password. Costs as much as making one; for tools that look for weak passwords.
     pub fn is_of(&self, password: &str) -> bool {
-        let same = |made: Verifier| bool::from(made.stored_key.ct_eq(&self.stored_key));
+        let same = |made: Verifier| bool::from(made.keys.stored.ct_eq(&self.keys.stored));
         self.genuine && Self::from_password(password, &self.salt, self.iterations).is_ok_and(same)
     }
 
-    /// Whether `proof` is that of the password for this exchange. Constant time, mock or not.
-    pub(crate) fn accepts(&self, auth_message: &[&[u8]], proof: &Key) -> Choice {
-        let signature = crypto::hmac(&self.stored_key, auth_message);
-        let client_key = crypto::xor(&signature, proof);
-        let matches = crypto::hash(client_key.as_slice()).ct_eq(&self.stored_key);
-        matches & Choice::from(u8::from(self.genuine))
+    /// Whether `proof` is that of a password for this exchange. The same work is done for a mock, and whether there is
+    /// a previous password or not.
+    pub(crate) fn judge(&self, auth_message: &[&[u8]], proof: &Key) -> Judgement {
+        let current = self.keys.judge(auth_message, proof);
+        let previous = self.previous.as_ref().unwrap_or(&self.keys);
+        let previous = previous.judge(auth_message, proof);
+        let by_previous = bool::from(!current.0 & previous.0);
+        Judgement {
+            accepted: (current.0 | previous.0) & Choice::from(u8::from(self.genuine)),
+            previous: by_previous,
+            signature: if by_previous { previous.1 } else { current.1 },
+        }
     }
+}
 
-    /// What proves to the client that this server knows the verifier.
-    pub(crate) fn server_signature(&self, auth_message: &[&[u8]]) -> Key {
-        crypto::hmac(&self.server_key, auth_message)
+impl Keys {
+    /// Whether the proof is that of this password, in constant time, and this password's signature.
+    fn judge(&self, auth_message: &[&[u8]], proof: &Key) -> (Choice, Key) {
+        let signature = crypto::hmac(&self.stored, auth_message);
+        let client_key = crypto::xor(&signature, proof);
+        let matches = crypto::hash(client_key.as_slice()).ct_eq(&self.stored);
+        (matches, crypto::hmac(&self.server, auth_message))
     }
 }
 
@@ -114,7 +170,12 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// PostgreSQL's own format: `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`.
+/// Two verifiers have different salts or rounds, so that a server can't accept either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the previous verifier has another salt or another number of rounds")]
+pub struct OtherSalt;
+
+/// PostgreSQL's own format, of the current password: `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`.
 impl fmt::Display for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -122,8 +183,8 @@ impl fmt::Display for Verifier {
             "SCRAM-SHA-256${}:{}${}:{}",
             self.iterations,
             crypto::to_base64(&self.salt),
-            crypto::to_base64(&self.stored_key),
-            crypto::to_base64(&self.server_key)
+            crypto::to_base64(&self.keys.stored),
+            crypto::to_base64(&self.keys.server)
         )
     }
 }
@@ -165,8 +226,11 @@ fn parse(text: &str) -> Option<Verifier> {
     Some(Verifier {
         iterations,
         salt,
-        stored_key: crypto::key_from_base64(stored_key)?,
-        server_key: crypto::key_from_base64(server_key)?,
+        keys: Keys {
+            stored: crypto::key_from_base64(stored_key)?,
+            server: crypto::key_from_base64(server_key)?,
+        },
+        previous: None,
         genuine: true,
     })
 }

@@ -287,11 +287,7 @@ fn make_ring(directory: &Path, ring: &Path, database_port: u16, listen: &str) ->
 fn add_users(ring: &RingDirectory) -> anyhow::Result<()> {
     let mut file = UsersFile::open(&ring.users_file())?;
     for name in ["app", "owner"] {
-        let user = User {
-            verifier: verifier_of(name)?,
-            roles: vec![name.to_owned()],
-            tenant: None,
-        };
+        let user = User::new(verifier_of(name)?, vec![name.to_owned()], None);
         file.users.users.insert(name.to_owned(), user);
     }
     file.save()

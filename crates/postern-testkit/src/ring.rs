@@ -482,11 +482,11 @@ fn write_users(directory: &RingDirectory, more: &[TestUser]) -> anyhow::Result<V
     users.extend_from_slice(more);
     let mut file = UsersFile::open(&directory.users_file())?;
     for user in &users {
-        let entry = User {
-            verifier: verifier_of(&user.password)?,
-            roles: user.roles.clone(),
-            tenant: user.tenant.clone(),
-        };
+        let entry = User::new(
+            verifier_of(&user.password)?,
+            user.roles.clone(),
+            user.tenant.clone(),
+        );
         file.users.users.insert(user.name.clone(), entry);
     }
     file.save()?;

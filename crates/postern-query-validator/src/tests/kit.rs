@@ -96,6 +96,7 @@ pub(super) fn keyring(stage: Stage, n: u8) -> Keyring {
 pub(super) fn user(password: &str, roles: &[&str]) -> User {
     User {
         verifier: Verifier::from_password(password, b"0123456789abcdef", 4096).unwrap(),
+        graced: None,
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         tenant: Some("acme".to_owned()),
     }

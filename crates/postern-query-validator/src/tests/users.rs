@@ -41,3 +41,29 @@ fn errors_name_the_line_and_never_the_verifier() {
         "the salt is in no log: {shown}"
     );
 }
+
+#[test]
+fn a_previous_password_is_good_until_its_time_is_over() {
+    let old = user("pencil", &[]).verifier;
+    let new = old.again("eraser").unwrap();
+    let text = |previous: &str| {
+        format!(
+            "[users.ann]\nverifier = \"{new}\"\nroles = [\"app\"]\n\
+             previous = {{ verifier = \"{previous}\", until = \"1970-01-01T00:00:10Z\" }}\n"
+        )
+    };
+    let users = Users::parse(Path::new("users.toml"), &text(&old.to_string())).unwrap();
+    let ann = users.get("ann").unwrap();
+    assert!(std::ptr::eq(ann.verifier_at(10_000), &ann.verifier));
+    assert!(std::ptr::eq(
+        ann.verifier_at(9_999),
+        &ann.graced.as_ref().unwrap().0
+    ));
+    let other = postern_scram::Verifier::from_password("pencil", b"another salt", 4096).unwrap();
+    let wrong = Users::parse(Path::new("users.toml"), &text(&other.to_string())).unwrap_err();
+    let wrong = wrong.to_string();
+    assert!(
+        wrong.contains("`ann`") && wrong.contains("another salt or"),
+        "{wrong}"
+    );
+}
