@@ -1,7 +1,9 @@
 //! What is in a database: digests of every table's rows and of everything that statements could define.
 
 use std::collections::BTreeMap;
-use tokio_postgres::{Client, SimpleQueryMessage};
+use std::time::Duration;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Error, SimpleQueryMessage};
 
 /// Digests by what they are of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +78,7 @@ impl Snapshot {
             })
             .collect();
         parts.extend(CATALOGUES.iter().map(|(name, query)| digest(name, query)));
-        let found = rows(client, &parts.join(" UNION ALL ")).await;
+        let found = settled_rows(client, &parts.join(" UNION ALL ")).await;
         let pairs = found.iter().filter_map(|row| row.rsplit_once('='));
         Snapshot(
             pairs
@@ -98,17 +100,31 @@ impl Snapshot {
     }
 }
 
+/// As [`rows`], once more when what is read goes meanwhile: the temporary tables of a session that has just ended are
+/// dropped a moment later, and PostgreSQL then can't open what it found in its catalogue (XX000).
+async fn settled_rows(client: &Client, sql: &str) -> Vec<String> {
+    for _ in 0..20 {
+        match try_rows(client, sql).await {
+            Err(error) if error.code() == Some(&SqlState::INTERNAL_ERROR) => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            other => return other.unwrap_or_else(|error| panic!("{sql}: {error:?}")),
+        }
+    }
+    rows(client, sql).await
+}
+
 /// The first column of a query, as text.
 pub(crate) async fn rows(client: &Client, sql: &str) -> Vec<String> {
-    let answer = client
-        .simple_query(sql)
-        .await
-        .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-    answer
-        .iter()
-        .filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or_default().to_owned()),
-            _ => None,
-        })
-        .collect()
+    let answer = try_rows(client, sql).await;
+    answer.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+}
+
+async fn try_rows(client: &Client, sql: &str) -> Result<Vec<String>, Error> {
+    let answer = client.simple_query(sql).await?;
+    let rows = answer.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or_default().to_owned()),
+        _ => None,
+    });
+    Ok(rows.collect())
 }
