@@ -1,6 +1,6 @@
 //! `backend.toml`.
 
-use postern_bus::{InletConfig, OutletConfig};
+use postern_bus::{InletConfig, OutletConfig, SecretSource};
 use postern_runtime::sandbox::{Needs, SandboxError, SandboxMode, Sandboxed};
 use postern_runtime::{KeysConfig, LedgerConfig};
 use postern_types::Slot;
@@ -39,10 +39,13 @@ impl Sandboxed for BackendConfig {
     }
 
     fn needs(&self) -> Result<Needs, SandboxError> {
+        let database = &self.database;
         let needs = Needs::of_stage(&self.keys, &self.inlet, &self.outlet, &self.ledger)?
-            .connecting_to(&self.database.host, self.database.port);
-        let files = self.database.password_file.iter().chain(&self.database.ca_file);
-        Ok(files.fold(needs, Needs::reading))
+            .connecting_to(&database.host, database.port);
+        let certificates = database.ca_file.iter().chain(&database.certificate_file);
+        let needs = certificates.fold(needs, |needs, file| needs.reading_again(file, &self.keys));
+        let mut secrets = database.password_file.iter().chain(&database.key_file);
+        secrets.try_fold(needs, |needs, secret| needs.knowing_again(secret, &self.keys))
     }
 }
 
@@ -59,13 +62,18 @@ pub struct DatabaseConfig {
     pub name: String,
     /// Login role. It should be NOINHERIT and own nothing: rights come from the role each session takes on.
     pub user: String,
-    /// File with its password; left out where PostgreSQL asks for none.
-    pub password_file: Option<PathBuf>,
+    /// Where to find its password; left out where PostgreSQL asks for none. A file is read for each connection.
+    pub password_file: Option<SecretSource>,
     /// Transport security.
     #[serde(default)]
     pub tls: TlsMode,
-    /// PEM file with the certificate authorities for `verify-full`.
+    /// PEM file with the certificate authorities for `verify-full`, which needs it; read for each connection.
     pub ca_file: Option<PathBuf>,
+    /// PEM file with the certificate that PostgreSQL is shown, where it asks for one (`clientcert` in pg_hba.conf);
+    /// read for each connection.
+    pub certificate_file: Option<PathBuf>,
+    /// Where to find its private key, PEM; read for each connection.
+    pub key_file: Option<SecretSource>,
     /// Whether SCRAM must be bound to the TLS connection, so that nobody can stand in between, whatever `tls` checks.
     #[serde(default)]
     pub channel_binding: ChannelBinding,

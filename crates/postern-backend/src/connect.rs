@@ -4,9 +4,9 @@ use crate::config::{ChannelBinding, DatabaseConfig, TlsMode};
 use crate::pool::Place;
 use crate::server::{CancelKey, Server, Stream};
 use crate::statements::ServerStatements;
-use crate::tls;
+use crate::tls::{Tls, TlsError};
 use bytes::{Buf, BytesMut};
-use postern_runtime::Secret;
+use postern_bus::{Secret, SecretError, SecretSource};
 use postern_scram::Mechanism;
 use postern_scram::client::{Binding, Client};
 use postern_types::InstanceId;
@@ -17,7 +17,6 @@ use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 /// Largest message of PostgreSQL during sign-in.
 const SIGN_IN_MESSAGE_BYTES: u32 = 64 * 1024;
@@ -27,7 +26,13 @@ const SIGN_IN_MESSAGE_BYTES: u32 = 64 * 1024;
 pub(crate) enum ConnectError {
     /// The network, or PostgreSQL hung up.
     #[error("network: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
+    /// TLS: a certificate is not believed, or a file is missing.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The password can't be had.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// It took longer than `connect_timeout_ms`.
     #[error("timed out")]
     Timeout,
@@ -35,7 +40,7 @@ pub(crate) enum ConnectError {
     #[error("the database offers no TLS, and the configuration requires it")]
     NoTls,
     /// PostgreSQL answered with an error.
-    #[error("the database refused the connection (SQLSTATE {0})")]
+    #[error("the database refused the connection (SQLSTATE {state}){hint}", state = .0, hint = hint(.0))]
     Refused(String),
     /// PostgreSQL wants a sign-in that is not offered here.
     #[error("the database asks for {0}; only SCRAM-SHA-256 (or trust) is used")]
@@ -62,17 +67,35 @@ pub(crate) enum ConnectError {
     Setting(&'static str),
 }
 
-/// Makes connections to one database.
+impl ConnectError {
+    /// What a message means that is not one that sign-in goes on with.
+    fn of(message: &BackendMessage<'_>) -> ConnectError {
+        match message {
+            BackendMessage::ErrorResponse(fields) => {
+                ConnectError::Refused(fields.get(b'C').unwrap_or("?").to_owned())
+            }
+            _ => ConnectError::Protocol,
+        }
+    }
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> ConnectError {
+        TlsError::of(&error).map_or(ConnectError::Io(error), ConnectError::Tls)
+    }
+}
+
+/// Makes connections to one database. Password and certificates are read for each.
 pub(crate) struct Connector {
     host: String,
     port: u16,
     startup: Vec<(String, String)>,
     user: String,
     database: String,
-    password: Option<Secret>,
+    password: Option<SecretSource>,
     mode: TlsMode,
     channel_binding: ChannelBinding,
-    tls: Option<TlsConnector>,
+    tls: Tls,
     timeout: Duration,
     next_id: Cell<u64>,
 }
@@ -81,7 +104,7 @@ impl Connector {
     /// A connector for this configuration.
     ///
     /// # Errors
-    /// When the password file or the certificate authorities can't be read.
+    /// When the password or the files of TLS can't be read, or the settings do not go together.
     pub(crate) fn new(config: &DatabaseConfig) -> anyhow::Result<Self> {
         let startup = [
             ("client_encoding", "UTF8".to_owned()),
@@ -92,6 +115,14 @@ impl Connector {
                 config.idle_in_transaction_timeout_ms.to_string(),
             ),
         ];
+        let tls = Tls::new(config)?;
+        // What is wrong from the beginning should be said at the beginning.
+        tls.connector()?;
+        config
+            .password_file
+            .as_ref()
+            .map(SecretSource::read)
+            .transpose()?;
         Ok(Connector {
             host: config.host.clone(),
             port: config.port,
@@ -101,10 +132,10 @@ impl Connector {
                 .collect(),
             user: config.user.clone(),
             database: config.name.clone(),
-            password: config.password_file.as_deref().map(Secret::read).transpose()?,
+            password: config.password_file.clone(),
             mode: config.tls,
             channel_binding: config.channel_binding,
-            tls: tls::connector(config)?,
+            tls,
             timeout: Duration::from_millis(config.connect_timeout_ms),
             next_id: Cell::new(1),
         })
@@ -123,7 +154,7 @@ impl Connector {
     async fn open(&self) -> Result<(Box<dyn Stream>, Option<Vec<u8>>), ConnectError> {
         let mut tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
         tcp.set_nodelay(true)?;
-        let Some(connector) = &self.tls else {
+        let Some(connector) = self.tls.connector()? else {
             return Ok((Box::new(tcp), None));
         };
         let mut request = Vec::new();
@@ -137,7 +168,10 @@ impl Connector {
         }
         let name = rustls::pki_types::ServerName::try_from(self.host.clone())
             .map_err(|_| ConnectError::Setting("a host that is no name or address"))?;
-        let stream = connector.connect(name, tcp).await?;
+        let stream = match connector.connect(name, tcp).await {
+            Ok(stream) => stream,
+            Err(error) => return Err(self.tls.explain(error)?.into()),
+        };
         let end_point = stream
             .get_ref()
             .1
@@ -197,10 +231,7 @@ impl Connector {
                     }
                     BackendMessage::ReadyForQuery(_) => Ok(true),
                     BackendMessage::NoticeResponse(_) => Ok(false),
-                    BackendMessage::ErrorResponse(fields) => {
-                        Err(ConnectError::Refused(fields.get(b'C').unwrap_or("?").to_owned()))
-                    }
-                    _ => Err(ConnectError::Protocol),
+                    other => Err(ConnectError::of(&other)),
                 })
                 .await?;
             if done {
@@ -292,10 +323,7 @@ impl SignIn {
                 Ok(Some(mechanisms.iter().map(str::to_owned).collect()))
             }
             BackendMessage::Authentication(other) => Err(ConnectError::Method(method_name(&other))),
-            BackendMessage::ErrorResponse(fields) => {
-                Err(ConnectError::Refused(fields.get(b'C').unwrap_or("?").to_owned()))
-            }
-            _ => Err(ConnectError::Protocol),
+            other => Err(ConnectError::of(&other)),
         })
         .await
     }
@@ -308,6 +336,7 @@ impl SignIn {
     ) -> Result<(), ConnectError> {
         let password = connector.password.as_ref();
         let password = password.ok_or(ConnectError::Method("a password, and none is configured"))?;
+        let password: Secret = password.read()?;
         let failed = |error: postern_scram::ScramError| ConnectError::Scram(error.to_string());
         let offers = |mechanism: Mechanism| offered.iter().any(|name| name == mechanism.as_str());
         let binding = match end_point {
@@ -357,7 +386,7 @@ impl SignIn {
         last.verify(&proof).map_err(failed)?;
         self.next(|message| match message {
             BackendMessage::Authentication(Authentication::Ok) => Ok(()),
-            _ => Err(ConnectError::Protocol),
+            other => Err(ConnectError::of(&other)),
         })
         .await
     }
@@ -371,12 +400,21 @@ impl SignIn {
             BackendMessage::Authentication(authentication) => pick(authentication)
                 .map(<[u8]>::to_vec)
                 .ok_or(ConnectError::Protocol),
-            BackendMessage::ErrorResponse(fields) => {
-                Err(ConnectError::Refused(fields.get(b'C').unwrap_or("?").to_owned()))
-            }
-            _ => Err(ConnectError::Protocol),
+            other => Err(ConnectError::of(&other)),
         })
         .await
+    }
+}
+
+/// What to look at when the database refuses with this SQLSTATE.
+fn hint(state: &str) -> &'static str {
+    match state {
+        "28P01" => ": look at user and password_file, and at certificate_file if pg_hba.conf has clientcert",
+        "28000" => ": look at user, and at pg_hba.conf for this machine, role, database and TLS",
+        "3D000" => ": there is no database of this name",
+        "53300" => ": it has no connection left; look at max_connections and at pool_size",
+        "57P03" => ": it is starting or stopping",
+        _ => "",
     }
 }
 

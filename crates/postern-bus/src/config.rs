@@ -1,5 +1,6 @@
 //! What a stage must know to reach its two hops.
 
+use crate::secret::SecretSource;
 use crate::sign_in::SignIn;
 use crate::tls::TlsConfig;
 use serde::{Deserialize, Serialize};
@@ -60,9 +61,14 @@ impl InletConfig {
         }
     }
 
-    /// All files that are read when a connection is made.
-    pub fn files(&self) -> Vec<&Path> {
-        files(&self.sign_in, self.tls.as_ref())
+    /// The certificates that are read when a connection is made.
+    pub fn certificates(&self) -> Vec<&Path> {
+        self.tls.iter().flat_map(TlsConfig::certificates).collect()
+    }
+
+    /// Where the secrets come from that are read when a connection is made.
+    pub fn secrets(&self) -> Vec<&SecretSource> {
+        secrets(&self.sign_in, self.tls.as_ref())
     }
 }
 
@@ -76,14 +82,19 @@ impl OutletConfig {
         }
     }
 
-    /// All files that are read when a connection is made.
-    pub fn files(&self) -> Vec<&Path> {
-        files(&self.sign_in, self.tls.as_ref())
+    /// The certificates that are read when a connection is made.
+    pub fn certificates(&self) -> Vec<&Path> {
+        self.tls.iter().flat_map(TlsConfig::certificates).collect()
+    }
+
+    /// Where the secrets come from that are read when a connection is made.
+    pub fn secrets(&self) -> Vec<&SecretSource> {
+        secrets(&self.sign_in, self.tls.as_ref())
     }
 }
 
-fn files<'a>(sign_in: &'a SignIn, tls: Option<&'a TlsConfig>) -> Vec<&'a Path> {
-    let mut files = sign_in.files();
-    files.extend(tls.into_iter().flat_map(TlsConfig::files));
-    files
+fn secrets<'a>(sign_in: &'a SignIn, tls: Option<&'a TlsConfig>) -> Vec<&'a SecretSource> {
+    let mut sources = sign_in.sources();
+    sources.extend(tls.map(|tls| &tls.key_file));
+    sources
 }

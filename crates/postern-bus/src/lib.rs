@@ -35,9 +35,9 @@ pub use inspection::differences;
 pub use name::InvalidName;
 pub use nkeys::{KeyPair, KeyPairType};
 pub use outlet::{Outlet, PublishError, PublishTicket};
-pub use secret::{Secret, SecretError};
+pub use secret::{Secret, SecretCommand, SecretError, SecretSource};
 pub use sign_in::{SignIn, SignInError};
-pub use tls::{NO_CERTIFICATES, TlsConfig, TlsError, leave_out_system_certificates};
+pub use tls::{CertificateFault, NO_CERTIFICATES, TlsConfig, TlsError, leave_out_system_certificates};
 pub use version::{ServerVersion, is_advised_against};
 
 /// `max_payload` that every NATS server of a ring is configured with, in bytes: 8 MiB for what a message

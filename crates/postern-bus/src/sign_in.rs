@@ -4,78 +4,78 @@
 //! Nothing of a secret is kept between two connections, and none of it is in a message of this module.
 
 use crate::jwt::{self, JwtError};
-use crate::secret::{Secret, SecretError};
+use crate::secret::{Secret, SecretError, SecretSource};
 use async_nats::Auth;
 use nkeys::{KeyPair, KeyPairType};
 use serde::{Deserialize, Serialize};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// How one signs in to a NATS server. Each method has its own files and no others.
+/// How one signs in to a NATS server. Each method has its own secrets and no others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum SignIn {
     /// The user's name and a password.
     Password {
-        /// File with the password.
-        password_file: PathBuf,
+        /// Where to find the password.
+        password_file: SecretSource,
     },
     /// The one token of the server. It says nothing about who it is: the server holds everybody who has it
     /// for the same.
     Token {
-        /// File with the token.
-        token_file: PathBuf,
+        /// Where to find the token.
+        token_file: SecretSource,
     },
     /// A key pair of the user's own; the server knows the public key.
     Nkey {
-        /// File with the seed of the user's key, `SU…`.
-        seed_file: PathBuf,
+        /// Where to find the seed of the user's key, `SU…`.
+        seed_file: SecretSource,
     },
     /// A JWT that names key, permissions and expiry, signed by the account; and the user's key.
     Jwt {
-        /// File with the JWT.
-        jwt_file: PathBuf,
-        /// File with the seed of the user's key, `SU…`.
-        seed_file: PathBuf,
+        /// Where to find the JWT.
+        jwt_file: SecretSource,
+        /// Where to find the seed of the user's key, `SU…`.
+        seed_file: SecretSource,
     },
     /// The same in one file, as the `nsc` tool writes it (`.creds`).
     Credentials {
-        /// The file.
-        credentials_file: PathBuf,
+        /// Where to find it.
+        credentials_file: SecretSource,
     },
 }
 
-/// Why nobody can sign in with these files. Mended files are taken at the next attempt.
+/// Why nobody can sign in with these. Mended files are taken at the next attempt.
 #[derive(Debug, thiserror::Error)]
 pub enum SignInError {
-    /// A file can't be read.
+    /// Something can't be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// A file does not hold the seed of a user's key.
-    #[error("`{}` does not hold the seed of a user's nkey, which begins with SU", file.display())]
+    /// It is not the seed of a user's key.
+    #[error("{place} does not hold the seed of a user's nkey, which begins with SU")]
     Seed {
-        /// The file.
-        file: PathBuf,
+        /// What it is called.
+        place: String,
     },
-    /// A file does not hold the JWT of a user.
-    #[error("`{}` does not hold the JWT of a NATS user: {reason}", file.display())]
+    /// It is not the JWT of a user.
+    #[error("{place} does not hold the JWT of a NATS user: {reason}")]
     Jwt {
-        /// The file.
-        file: PathBuf,
+        /// What it is called.
+        place: String,
         /// What is wrong with it.
         reason: JwtError,
     },
     /// The JWT is for somebody else's key.
-    #[error("the JWT in `{}` is for another key than the seed beside it", file.display())]
+    #[error("the JWT in {place} is for another key than the seed beside it")]
     OtherKey {
-        /// The file with the JWT.
-        file: PathBuf,
+        /// What the JWT is called.
+        place: String,
     },
     /// A `.creds` file lacks its JWT or its seed.
-    #[error("`{}` does not hold a JWT and a seed between their BEGIN and END lines", file.display())]
+    #[error("{place} does not hold a JWT and a seed between their BEGIN and END lines")]
     Credentials {
-        /// The file.
-        file: PathBuf,
+        /// What it is called.
+        place: String,
     },
     /// The key would not sign.
     #[error("the nkey can't sign")]
@@ -83,8 +83,8 @@ pub enum SignInError {
 }
 
 impl SignIn {
-    /// All files that it reads.
-    pub fn files(&self) -> Vec<&Path> {
+    /// Where all that it reads comes from.
+    pub fn sources(&self) -> Vec<&SecretSource> {
         match self {
             SignIn::Password { password_file } => vec![password_file],
             SignIn::Token { token_file } => vec![token_file],
@@ -99,39 +99,39 @@ impl SignIn {
     pub fn rooted(&self, base: &Path) -> SignIn {
         match self {
             SignIn::Password { password_file } => SignIn::Password {
-                password_file: base.join(password_file),
+                password_file: password_file.rooted(base),
             },
             SignIn::Token { token_file } => SignIn::Token {
-                token_file: base.join(token_file),
+                token_file: token_file.rooted(base),
             },
             SignIn::Nkey { seed_file } => SignIn::Nkey {
-                seed_file: base.join(seed_file),
+                seed_file: seed_file.rooted(base),
             },
             SignIn::Jwt { jwt_file, seed_file } => SignIn::Jwt {
-                jwt_file: base.join(jwt_file),
-                seed_file: base.join(seed_file),
+                jwt_file: jwt_file.rooted(base),
+                seed_file: seed_file.rooted(base),
             },
             SignIn::Credentials { credentials_file } => SignIn::Credentials {
-                credentials_file: base.join(credentials_file),
+                credentials_file: credentials_file.rooted(base),
             },
         }
     }
 
-    /// Reads the files.
+    /// Reads all of it.
     pub(crate) fn read(&self) -> Result<Credential, SignInError> {
         let proof = match self {
-            SignIn::Password { password_file } => Proof::Password(Secret::read(password_file)?),
-            SignIn::Token { token_file } => Proof::Token(Secret::read(token_file)?),
-            SignIn::Nkey { seed_file } => Proof::Nkey(seed(&Secret::read(seed_file)?, seed_file)?),
+            SignIn::Password { password_file } => Proof::Password(password_file.read()?),
+            SignIn::Token { token_file } => Proof::Token(token_file.read()?),
+            SignIn::Nkey { seed_file } => Proof::Nkey(seed(&seed_file.read()?, seed_file)?),
             SignIn::Jwt { jwt_file, seed_file } => {
-                let key = seed(&Secret::read(seed_file)?, seed_file)?;
-                user_jwt(Secret::read(jwt_file)?, key, jwt_file)?
+                let key = seed(&seed_file.read()?, seed_file)?;
+                user_jwt(jwt_file.read()?, key, jwt_file)?
             }
             SignIn::Credentials { credentials_file } => {
-                let text = Secret::read(credentials_file)?;
+                let text = credentials_file.read()?;
                 let (token, key) =
                     parts_of_credentials(text.expose()).ok_or_else(|| SignInError::Credentials {
-                        file: credentials_file.clone(),
+                        place: credentials_file.to_string(),
                     })?;
                 let key = seed(&key, credentials_file)?;
                 user_jwt(token, key, credentials_file)?
@@ -141,7 +141,7 @@ impl SignIn {
     }
 }
 
-/// What was in the files, checked as far as it can be without the server.
+/// What was read, checked as far as it can be without the server.
 pub(crate) struct Credential(Proof);
 
 enum Proof {
@@ -197,23 +197,23 @@ impl Credential {
     }
 }
 
-fn seed(text: &Secret, file: &Path) -> Result<KeyPair, SignInError> {
+fn seed(text: &Secret, source: &SecretSource) -> Result<KeyPair, SignInError> {
     KeyPair::from_seed(text.expose())
         .ok()
         .filter(|key| key.key_pair_type() == KeyPairType::User)
         .ok_or_else(|| SignInError::Seed {
-            file: file.to_owned(),
+            place: source.to_string(),
         })
 }
 
-fn user_jwt(token: Secret, key: KeyPair, file: &Path) -> Result<Proof, SignInError> {
+fn user_jwt(token: Secret, key: KeyPair, source: &SecretSource) -> Result<Proof, SignInError> {
     let card = jwt::read_user(token.expose()).map_err(|reason| SignInError::Jwt {
-        file: file.to_owned(),
+        place: source.to_string(),
         reason,
     })?;
     if card.subject != key.public_key() {
         return Err(SignInError::OtherKey {
-            file: file.to_owned(),
+            place: source.to_string(),
         });
     }
     Ok(Proof::Jwt {
@@ -249,6 +249,12 @@ mod tests {
     use super::*;
     use crate::jwt::{UserClaims, sign_user};
     use crate::permission::Permissions;
+
+    fn keep(file: &Path, text: impl AsRef<[u8]>) {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::write(file, text).unwrap();
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
 
     fn parse(text: &str) -> Result<SignIn, toml::de::Error> {
         toml::from_str(text)
@@ -287,23 +293,23 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (jwt_file, seed_file) = (directory.path().join("jwt"), directory.path().join("seed"));
         let (account, user) = (KeyPair::new_account(), KeyPair::new_user());
-        std::fs::write(&jwt_file, token(&account, &user)).unwrap();
-        std::fs::write(&seed_file, user.seed().unwrap()).unwrap();
+        keep(&jwt_file, token(&account, &user));
+        keep(&seed_file, user.seed().unwrap());
         let sign_in = SignIn::Jwt {
-            jwt_file: jwt_file.clone(),
-            seed_file: seed_file.clone(),
+            jwt_file: jwt_file.clone().into(),
+            seed_file: seed_file.clone().into(),
         };
         let read = sign_in.read().unwrap();
         assert_eq!(read.expires_at_s(), Some(2));
         let auth = read.answer("reader", b"nonce").unwrap();
         user.verify(b"nonce", &auth.signature.unwrap()).unwrap();
 
-        std::fs::write(&seed_file, KeyPair::new_user().seed().unwrap()).unwrap();
+        keep(&seed_file, KeyPair::new_user().seed().unwrap());
         assert!(matches!(sign_in.read(), Err(SignInError::OtherKey { .. })));
-        std::fs::write(&seed_file, account.seed().unwrap()).unwrap();
+        keep(&seed_file, account.seed().unwrap());
         assert!(matches!(sign_in.read(), Err(SignInError::Seed { .. })));
-        std::fs::write(&seed_file, user.seed().unwrap()).unwrap();
-        std::fs::write(&jwt_file, "a.b.c").unwrap();
+        keep(&seed_file, user.seed().unwrap());
+        keep(&jwt_file, "a.b.c");
         assert!(matches!(sign_in.read(), Err(SignInError::Jwt { .. })));
     }
 
@@ -319,13 +325,13 @@ mod tests {
             token(&account, &user),
             user.seed().unwrap()
         );
-        std::fs::write(&file, &text).unwrap();
+        keep(&file, &text);
         let sign_in = SignIn::Credentials {
-            credentials_file: file.clone(),
+            credentials_file: file.clone().into(),
         };
         assert!(sign_in.read().is_ok());
         let cut = text.split("-----BEGIN USER").next().unwrap();
-        std::fs::write(&file, cut).unwrap();
+        keep(&file, cut);
         assert!(matches!(sign_in.read(), Err(SignInError::Credentials { .. })));
     }
 
@@ -333,8 +339,11 @@ mod tests {
     fn secrets_are_in_no_message() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("seed");
-        std::fs::write(&file, "hunter2").unwrap();
-        let failed = SignIn::Nkey { seed_file: file }.read();
+        keep(&file, "hunter2");
+        let failed = SignIn::Nkey {
+            seed_file: file.into(),
+        }
+        .read();
         let Err(error) = failed else { panic!("read") };
         assert!(!format!("{error} {error:?}").contains("hunter2"));
     }

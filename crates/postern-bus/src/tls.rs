@@ -4,6 +4,7 @@
 //! The address that is dialled says nothing about who answers, so it is not what the certificate is held to.
 //! Files are read anew for each connection. Sessions are not resumed, because that would skip the checks.
 
+use crate::secret::SecretSource;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The longest certificate or key file that is read, in bytes.
+/// The longest certificate file that is read, in bytes.
 const MAX_PEM_BYTES: u64 = 256 * 1024;
 
 /// How both ends of a hop know each other.
@@ -31,8 +32,8 @@ pub struct TlsConfig {
     pub ca_file: PathBuf,
     /// PEM file with the client's own certificate, and others between it and the CA if there are.
     pub certificate_file: PathBuf,
-    /// PEM file with the key of that certificate.
-    pub key_file: PathBuf,
+    /// Where to find the key of that certificate, PEM.
+    pub key_file: SecretSource,
 }
 
 /// Why TLS can't be set up at all.
@@ -47,9 +48,9 @@ pub enum TlsError {
 }
 
 impl TlsConfig {
-    /// All files that it reads.
-    pub fn files(&self) -> [&Path; 3] {
-        [&self.ca_file, &self.certificate_file, &self.key_file]
+    /// The files with certificates that it reads.
+    pub fn certificates(&self) -> [&Path; 2] {
+        [&self.ca_file, &self.certificate_file]
     }
 
     /// The same with relative paths taken from `base`.
@@ -59,7 +60,7 @@ impl TlsConfig {
             server_name: self.server_name.clone(),
             ca_file: base.join(&self.ca_file),
             certificate_file: base.join(&self.certificate_file),
-            key_file: base.join(&self.key_file),
+            key_file: self.key_file.rooted(base),
         }
     }
 
@@ -112,6 +113,41 @@ impl Complaint {
     }
 }
 
+/// What is wrong with a certificate, as far as an operator has to do different things about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateFault {
+    /// No authority that is believed has signed it.
+    Issuer,
+    /// Its time is over.
+    Expired,
+    /// Its time has not come.
+    NotValidYet,
+    /// It is for another name.
+    Name,
+    /// Anything else.
+    Other,
+}
+
+impl CertificateFault {
+    /// The fault that this error is about; `None` if it is not about a certificate.
+    pub fn of(error: &Error) -> Option<CertificateFault> {
+        let Error::InvalidCertificate(fault) = error else {
+            return None;
+        };
+        Some(match fault {
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => CertificateFault::Issuer,
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => CertificateFault::Expired,
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                CertificateFault::NotValidYet
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                CertificateFault::Name
+            }
+            _ => CertificateFault::Other,
+        })
+    }
+}
+
 /// Believes one server name, under one CA.
 #[derive(Debug)]
 struct PinnedServer {
@@ -141,26 +177,22 @@ impl PinnedServer {
     /// What is wrong with the server's certificate, and what to do.
     fn explain(&self, error: &Error) -> String {
         let (name, ca) = (&self.server_name, self.ca_file.display());
-        match error {
-            Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+        match CertificateFault::of(error) {
+            Some(CertificateFault::Issuer) => {
                 format!(
                     "its certificate is not signed by the CA in `{ca}`; give both ends certificates of one CA"
                 )
             }
-            Error::InvalidCertificate(
-                CertificateError::Expired | CertificateError::ExpiredContext { .. },
-            ) => format!(
+            Some(CertificateFault::Expired) => format!(
                 "its certificate has expired; renew it (`postern keys renew`) and look at the clocks of both machines: {error}"
             ),
-            Error::InvalidCertificate(
-                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
-            ) => format!("its certificate is not valid yet; look at the clocks of both machines: {error}"),
-            Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            ) => format!(
+            Some(CertificateFault::NotValidYet) => {
+                format!("its certificate is not valid yet; look at the clocks of both machines: {error}")
+            }
+            Some(CertificateFault::Name) => format!(
                 "it is not `{name}`; look at url and server_name, or at who answers at that address: {error}"
             ),
-            _ => format!("its certificate can't be used: {error}"),
+            Some(CertificateFault::Other) | None => format!("its certificate can't be used: {error}"),
         }
     }
 }
@@ -215,22 +247,23 @@ impl ServerCertVerifier for PinnedServer {
 #[derive(Debug)]
 struct OwnCertificate {
     certificate_file: PathBuf,
-    key_file: PathBuf,
+    key_file: SecretSource,
     provider: Arc<CryptoProvider>,
     complaint: Complaint,
 }
 
 impl OwnCertificate {
     fn load(&self) -> Result<CertifiedKey, String> {
-        let (certificate, key) = (self.certificate_file.display(), self.key_file.display());
+        let (certificate, key) = (self.certificate_file.display(), &self.key_file);
         let chain = certificates(&self.certificate_file)
             .map_err(|error| format!("the certificate in `{certificate}` can't be read: {error}"))?;
-        let secret =
-            read(&self.key_file).map_err(|error| format!("the key in `{key}` can't be read: {error}"))?;
-        let secret = PrivateKeyDer::from_pem_slice(&zeroize::Zeroizing::new(secret))
-            .map_err(|_| format!("`{key}` does not hold a private key"))?;
+        let secret = key
+            .read()
+            .map_err(|error| format!("the key can't be read: {error}"))?;
+        let secret = PrivateKeyDer::from_pem_slice(secret.expose().as_bytes())
+            .map_err(|_| format!("{key} does not hold a private key"))?;
         CertifiedKey::from_der(chain, secret, &self.provider)
-            .map_err(|error| format!("`{certificate}` and `{key}` do not go together: {error}"))
+            .map_err(|error| format!("`{certificate}` and {key} do not go together: {error}"))
     }
 }
 
@@ -296,4 +329,12 @@ pub fn leave_out_system_certificates() -> std::io::Result<()> {
         .env(SYSTEM_CERTIFICATES, NO_CERTIFICATES)
         .env_remove("SSL_CERT_DIR")
         .exec())
+}
+
+/// Lets a program that this process starts find the system's certificates, which [`leave_out_system_certificates`]
+/// keeps from this process.
+pub(crate) fn give_back_system_certificates(command: &mut std::process::Command) {
+    if std::env::var_os(SYSTEM_CERTIFICATES).is_some_and(|file| file == NO_CERTIFICATES) {
+        command.env_remove(SYSTEM_CERTIFICATES);
+    }
 }

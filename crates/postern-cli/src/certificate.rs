@@ -88,7 +88,7 @@ pub(crate) fn of_user(hop: Hop, user: &str) -> TlsConfig {
         server_name: server_name(hop),
         ca_file: folder.join("ca.crt"),
         certificate_file: folder.join("tls.crt"),
-        key_file: folder.join("tls.key"),
+        key_file: folder.join("tls.key").into(),
     }
 }
 

@@ -1,8 +1,10 @@
-//! `postgres://user:password@host:port/database?sslmode=…`, as given to `postern init --database`.
+//! `postgres://user:password@host:port/database?sslmode=…`, as given to `postern init --database`. The parameters are
+//! libpq's.
 //!
 //! Only what the Backend's configuration can express is accepted; any other parameter is refused by name.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// Where the database is and how the Backend signs in.
@@ -20,6 +22,12 @@ pub struct DatabaseUrl {
     pub name: String,
     /// TLS towards the database.
     pub tls: DatabaseTls,
+    /// File with the authorities that may sign its certificate: there with [`DatabaseTls::VerifyFull`], and only then.
+    pub ca_file: Option<PathBuf>,
+    /// Files with the certificate to show it, and with the certificate's key.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// Whether the sign-in must be bound to the TLS connection.
+    pub channel_binding: bool,
 }
 
 /// How far TLS is wanted between Backend and database; the names of libpq's `sslmode`.
@@ -69,7 +77,7 @@ impl fmt::Display for InvalidUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}; expected postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE[?sslmode=MODE]",
+            "{}; expected postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE[?sslmode=MODE&…]",
             self.0
         )
     }
@@ -101,13 +109,17 @@ impl FromStr for DatabaseUrl {
             None => (credentials, None),
         };
         let (host, port) = split_address(address)?;
+        let query = Query::parse(query)?;
         let url = DatabaseUrl {
             host,
             port,
             user: percent_decode(user)?,
             password,
             name: percent_decode(path)?,
-            tls: parse_query(query)?,
+            certificate: query.certificate()?,
+            ca_file: query.ca_file,
+            tls: query.tls,
+            channel_binding: query.channel_binding,
         };
         if url.user.is_empty() || url.name.is_empty() || url.host.is_empty() {
             return Err(invalid("user, host and database name must not be empty"));
@@ -136,22 +148,87 @@ fn split_address(address: &str) -> Result<(String, u16), InvalidUrl> {
     Ok((percent_decode(host)?, port))
 }
 
-fn parse_query(query: &str) -> Result<DatabaseTls, InvalidUrl> {
-    let mut tls = DatabaseTls::Prefer;
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        tls = match pair {
-            "sslmode=disable" => DatabaseTls::Disable,
-            "sslmode=allow" | "sslmode=prefer" => DatabaseTls::Prefer,
-            "sslmode=require" => DatabaseTls::Require,
-            "sslmode=verify-full" => DatabaseTls::VerifyFull,
-            _ => {
-                return Err(invalid(
-                    "after `?` only sslmode=disable, prefer, require or verify-full is understood",
-                ));
-            }
+/// What is said after `?`.
+struct Query {
+    tls: DatabaseTls,
+    ca_file: Option<PathBuf>,
+    own_certificate: Option<PathBuf>,
+    own_key: Option<PathBuf>,
+    channel_binding: bool,
+}
+
+impl Query {
+    fn parse(query: &str) -> Result<Query, InvalidUrl> {
+        let mut said = Query {
+            tls: DatabaseTls::Prefer,
+            ca_file: None,
+            own_certificate: None,
+            own_key: None,
+            channel_binding: false,
         };
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = percent_decode(value)?;
+            match name {
+                "sslmode" => said.tls = tls(&value)?,
+                "sslrootcert" => said.ca_file = Some(file(value)?),
+                "sslcert" => said.own_certificate = Some(file(value)?),
+                "sslkey" => said.own_key = Some(file(value)?),
+                "channel_binding" => said.channel_binding = channel_binding(&value)?,
+                _ => {
+                    return Err(invalid(
+                        "after `?` only sslmode, sslrootcert, sslcert, sslkey and channel_binding are understood",
+                    ));
+                }
+            }
+        }
+        let whole = said.tls == DatabaseTls::VerifyFull;
+        if whole != said.ca_file.is_some() {
+            return Err(invalid(
+                "sslmode=verify-full needs sslrootcert=FILE, and nothing else uses one",
+            ));
+        }
+        Ok(said)
     }
-    Ok(tls)
+
+    /// Certificate and key.
+    fn certificate(&self) -> Result<Option<(PathBuf, PathBuf)>, InvalidUrl> {
+        match (&self.own_certificate, &self.own_key) {
+            (None, None) => Ok(None),
+            _ if self.tls == DatabaseTls::Disable => {
+                Err(invalid("sslmode=disable shows nobody a certificate"))
+            }
+            (Some(certificate), Some(key)) => Ok(Some((certificate.clone(), key.clone()))),
+            _ => Err(invalid("sslcert and sslkey go together")),
+        }
+    }
+}
+
+fn tls(mode: &str) -> Result<DatabaseTls, InvalidUrl> {
+    match mode {
+        "disable" => Ok(DatabaseTls::Disable),
+        "allow" | "prefer" => Ok(DatabaseTls::Prefer),
+        "require" => Ok(DatabaseTls::Require),
+        "verify-full" => Ok(DatabaseTls::VerifyFull),
+        _ => Err(invalid(
+            "sslmode is one of disable, prefer, require and verify-full",
+        )),
+    }
+}
+
+fn file(name: String) -> Result<PathBuf, InvalidUrl> {
+    if name.is_empty() {
+        return Err(invalid("sslrootcert, sslcert and sslkey name a file"));
+    }
+    Ok(name.into())
+}
+
+fn channel_binding(wanted: &str) -> Result<bool, InvalidUrl> {
+    match wanted {
+        "prefer" => Ok(false),
+        "require" => Ok(true),
+        _ => Err(invalid("channel_binding is prefer or require")),
+    }
 }
 
 fn percent_decode(text: &str) -> Result<String, InvalidUrl> {
@@ -181,7 +258,8 @@ mod tests {
 
     #[test]
     fn full_form() {
-        let url: DatabaseUrl = "postgres://po%40stern:p%3Aw%2Fd@db.example:5433/de%20mo?sslmode=verify-full"
+        let url: DatabaseUrl = "postgres://po%40stern:p%3Aw%2Fd@db.example:5433/de%20mo?sslmode=verify-full&sslrootcert=ca%26b.crt\
+                                &sslcert=a.crt&sslkey=a.key&channel_binding=require"
             .parse()
             .unwrap();
         assert_eq!(url.user, "po@stern");
@@ -189,6 +267,9 @@ mod tests {
         assert_eq!((url.host.as_str(), url.port), ("db.example", 5433));
         assert_eq!(url.name, "de mo");
         assert_eq!(url.tls, DatabaseTls::VerifyFull);
+        assert_eq!(url.ca_file, Some("ca&b.crt".into()));
+        assert_eq!(url.certificate, Some(("a.crt".into(), "a.key".into())));
+        assert!(url.channel_binding);
     }
 
     #[test]
@@ -208,6 +289,11 @@ mod tests {
             "postgres://u:sesame@h:0x/d",
             "postgres://u:sesame@h/d?sslmode=maybe",
             "postgres://u:sesame@h/d?options=-crole%3Dpostgres",
+            "postgres://u:sesame@h/d?sslmode=verify-full",
+            "postgres://u:sesame@h/d?sslmode=require&sslrootcert=ca.crt",
+            "postgres://u:sesame@h/d?sslmode=require&sslcert=a.crt",
+            "postgres://u:sesame@h/d?sslmode=disable&sslcert=a.crt&sslkey=a.key",
+            "postgres://u:sesame@h/d?sslmode=require&channel_binding=disable",
             "postgres://u:%zzsesame@h/d",
             "postgres://u:sesame@/d",
             "postgres://u:sesame@h/",

@@ -10,8 +10,9 @@ use crate::nats_auth::{self, DEFAULT_JWT_LIFETIME, NatsAuth};
 use crate::ring_config::{self, JwtConfig, NatsConfig, RingConfig, Storage, StreamsConfig, Topology};
 use crate::rotation;
 use crate::secret_file;
-use crate::stage_config::{FIRST_POLICY, Facts, stage_config};
+use crate::stage_config::{self, FIRST_POLICY, Facts, stage_config};
 use anyhow::{Context as _, bail};
+use postern_bus::Secret;
 use postern_types::{Slot, Stage};
 use std::collections::BTreeMap;
 use std::fs;
@@ -138,9 +139,7 @@ fn fill(ring: &RingDirectory, options: &InitOptions) -> anyhow::Result<()> {
             &format!("{}\n", secret_file::random_password()?),
         )?;
     }
-    if let Some(password) = &options.database.password {
-        secret_file::write(&ring.join("keys/database.password"), &format!("{password}\n"))?;
-    }
+    write_database_files(ring, &options.database)?;
     let facts = Facts {
         listen: &options.listen,
         frontend: &frontend,
@@ -190,6 +189,28 @@ fn write_nats(
             &ring.join(RingDirectory::nats_accounts(hop)),
             &accounts.to_conf(&limits),
         )?;
+    }
+    Ok(())
+}
+
+/// What the Backend shows to the database and knows it by, in a folder that it may read whole, so that a file which is
+/// put in another's place is taken while it runs.
+fn write_database_files(ring: &RingDirectory, database: &DatabaseUrl) -> anyhow::Result<()> {
+    secret_file::directory(&ring.join(stage_config::DATABASE_FILES))?;
+    if let Some(password) = &database.password {
+        secret_file::write(&ring.join(stage_config::PASSWORD), &format!("{password}\n"))?;
+    }
+    let copy = |from: &Path, to: &str| {
+        let text = fs::read_to_string(from).with_context(|| format!("can't read {}", from.display()))?;
+        anyhow::Ok(secret_file::write(&ring.join(to), &text)?)
+    };
+    if let Some(file) = &database.ca_file {
+        copy(file, stage_config::CA)?;
+    }
+    if let Some((certificate, key)) = &database.certificate {
+        copy(certificate, stage_config::CERTIFICATE)?;
+        let key = Secret::read(key)?;
+        secret_file::write(&ring.join(stage_config::KEY), &format!("{}\n", key.expose()))?;
     }
     Ok(())
 }

@@ -38,7 +38,7 @@ pub enum NatsAuth {
 impl NatsAuth {
     /// How a user signs in; paths relative to the ring's directory.
     pub(crate) fn sign_in(self, hop: Hop, user: &str) -> SignIn {
-        let file = |extension| RingDirectory::nats_file(hop, user, extension);
+        let file = |extension| RingDirectory::nats_file(hop, user, extension).into();
         match self {
             NatsAuth::Jwt => SignIn::Jwt {
                 jwt_file: file("jwt"),

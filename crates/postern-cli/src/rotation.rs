@@ -143,7 +143,7 @@ pub fn make(ring: &RingDirectory) -> anyhow::Result<()> {
     for stage in Stage::ALL {
         let keys = KeyFile {
             epoch: 1,
-            secret_file: secret_name(1),
+            secret_file: secret_name(1).into(),
             peers: peers(stage, &public),
             accepted: Vec::new(),
         };
@@ -170,7 +170,7 @@ pub fn prepare(ring: &RingDirectory) -> anyhow::Result<u32> {
     for (stage, keys) in &mut files {
         keys.accepted.push(AcceptedKeys {
             epoch: next,
-            secret_file: secret_name(next),
+            secret_file: secret_name(next).into(),
             until: None,
             own_until: None,
             peers: peers(*stage, &public),
@@ -257,8 +257,11 @@ pub fn remove_old(ring: &RingDirectory) -> anyhow::Result<bool> {
         keys.accepted = good;
         write(ring, stage, &keys)?;
         for old in over {
-            let file = beside(&ring.join(RingDirectory::link_keys(stage)), &old.secret_file);
-            fs::remove_file(&file).with_context(|| format!("can't remove {}", file.display()))?;
+            let secret = beside(&ring.join(RingDirectory::link_keys(stage)), &old.secret_file);
+            let Some(file) = secret.path() else {
+                continue;
+            };
+            fs::remove_file(file).with_context(|| format!("can't remove {}", file.display()))?;
         }
     }
     Ok(any)
@@ -331,7 +334,7 @@ fn write_secrets(ring: &RingDirectory, epoch: u32) -> anyhow::Result<BTreeMap<St
     for stage in Stage::ALL {
         let secret = SecretKey::generate()?;
         let keys = ring.join(RingDirectory::link_keys(stage));
-        let file = beside(&keys, &secret_name(epoch));
+        let file = keys.with_file_name(secret_name(epoch));
         if let Some(directory) = file.parent() {
             secret_file::directory(directory)?;
         }

@@ -12,6 +12,17 @@ use postern_types::{Slot, Stage};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+/// Folder of what the Backend reads when it connects to the database, relative to the ring's directory.
+pub(crate) const DATABASE_FILES: &str = "keys/database";
+/// The password of the Backend's login role.
+pub(crate) const PASSWORD: &str = "keys/database/password";
+/// Certificates of the authorities that may sign the database's.
+pub(crate) const CA: &str = "keys/database/ca.crt";
+/// The certificate that the database is shown.
+pub(crate) const CERTIFICATE: &str = "keys/database/client.crt";
+/// Its key.
+pub(crate) const KEY: &str = "keys/database/client.key";
+
 /// What the stages' configurations depend on.
 pub(crate) struct Facts<'a> {
     pub(crate) listen: &'a str,
@@ -134,14 +145,19 @@ user = {user}
         user = quoted(&database.user),
     );
     if database.password.is_some() {
-        text.push_str("password_file = \"keys/database.password\"\n");
+        text.push_str(
+            "# A file, { env = \"NAME\" } or { command = [\"program\", \"argument\"] }; a file is read for each connection.\n",
+        );
+        let _ = writeln!(text, "password_file = {}", quoted(PASSWORD));
     }
     let _ = writeln!(
         text,
         "
 # disable, prefer, require or verify-full (which needs ca_file). With TLS, channel_binding = \"require\" keeps others
-# from standing in between even where the certificate is not checked.
+# from standing in between even where the certificate is not checked. certificate_file and key_file are shown to a
+# database that asks for a certificate.
 tls = {tls}
+{files}channel_binding = {binding}
 
 # transaction: a connection serves a session for one transaction; session: for its whole life.
 pool_mode = \"transaction\"
@@ -150,7 +166,26 @@ statement_timeout_ms = 60000
 idle_in_transaction_timeout_ms = 60000
 connect_timeout_ms = 5000",
         tls = quoted(database.tls.name()),
+        files = files_of_tls(database),
+        binding = quoted(if database.channel_binding { "require" } else { "prefer" }),
     );
+    text
+}
+
+/// Settings for the files that `init` has copied.
+fn files_of_tls(database: &DatabaseUrl) -> String {
+    let mut text = String::new();
+    if database.ca_file.is_some() {
+        let _ = writeln!(text, "ca_file = {}", quoted(CA));
+    }
+    if database.certificate.is_some() {
+        let _ = writeln!(
+            text,
+            "certificate_file = {}\nkey_file = {}",
+            quoted(CERTIFICATE),
+            quoted(KEY)
+        );
+    }
     text
 }
 

@@ -81,7 +81,7 @@ fn only_the_owner_may_read_a_ring() {
 fn secrets_are_where_they_belong_and_nowhere_else() {
     let files = ring();
     let read = |name: &str| fs::read_to_string(files.path().join("ring").join(name)).unwrap();
-    assert_eq!(read("keys/database.password"), "sesame\n");
+    assert_eq!(read("keys/database/password"), "sesame\n");
     for stage in ["frontend", "query-validator", "backend", "response-validator"] {
         let config = read(&format!("{stage}.toml"));
         assert!(!config.contains("sesame"));

@@ -161,7 +161,7 @@ fn ask_nats(ring: &RingDirectory, hop: Hop, subject: &str) -> String {
     let SignIn::Password { password_file } = &nats.admin_sign_in else {
         panic!("not by password")
     };
-    let password = fs::read_to_string(ring.join(password_file)).unwrap();
+    let password = fs::read_to_string(ring.join(password_file.path().unwrap())).unwrap();
     let stream = TcpStream::connect(nats.url.trim_start_matches("nats://")).unwrap();
     let mut lines = BufReader::new(stream.try_clone().unwrap());
     let hello = format!(

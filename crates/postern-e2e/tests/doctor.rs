@@ -9,8 +9,8 @@
     reason = "a test fails by panicking; helpers of tests are not seen as tests by the lints"
 )]
 
+use postern_e2e::major_with_tls;
 use postern_e2e::nats::hijack;
-use postern_testkit::postgres::Installation;
 use postern_testkit::{Hop, NatsAuth, Options, Part, Ring, Stage};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -105,15 +105,6 @@ DO $$ DECLARE t regclass; BEGIN
   END LOOP;
 END $$;
 ";
-
-/// The newest PostgreSQL at hand that was built with OpenSSL. One that was fetched without root is not.
-fn major_with_tls() -> Option<u32> {
-    (15..=18).rev().find(|major| {
-        let installation = Installation::find(Some(*major)).ok();
-        let program = installation.and_then(|found| fs::read(found.binaries.join("postgres")).ok());
-        program.is_some_and(|bytes| bytes.windows(9).any(|bytes| bytes == b"libssl.so"))
-    })
-}
 
 /// What fails in a hardened ring on this machine, by name of the check, in the names' order.
 fn excused() -> Vec<&'static str> {

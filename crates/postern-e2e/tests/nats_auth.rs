@@ -152,14 +152,14 @@ fn backend_at_clean_query(ring: &Ring, folder: &Path) -> Admin {
         url: config.nats[&Hop::CleanQuery].url.clone(),
         user: "backend".to_owned(),
         sign_in: SignIn::Jwt {
-            jwt_file: file("clean-query.jwt"),
-            seed_file: file("clean-query.seed"),
+            jwt_file: file("clean-query.jwt").into(),
+            seed_file: file("clean-query.seed").into(),
         },
         tls: Some(TlsConfig {
             server_name: "clean-query.postern".to_owned(),
             ca_file: file("ca.crt"),
             certificate_file: file("tls.crt"),
-            key_file: file("tls.key"),
+            key_file: file("tls.key").into(),
         }),
     }
 }

@@ -3,7 +3,7 @@
 use crate::door::Rules;
 use crate::session::SessionLimits;
 use crate::statements::StatementLimits;
-use postern_bus::{InletConfig, OutletConfig};
+use postern_bus::{InletConfig, OutletConfig, SecretSource};
 use postern_runtime::sandbox::{Needs, SandboxError, SandboxMode, Sandboxed};
 use postern_runtime::{KeysConfig, LedgerConfig};
 use postern_types::{Network, Rate, Slot};
@@ -31,8 +31,8 @@ pub struct FrontendConfig {
     pub tls_mode: TlsMode,
     /// PEM file with the certificate that clients see, and its chain.
     pub tls_certificate_file: Option<PathBuf>,
-    /// PEM file with the certificate's private key.
-    pub tls_key_file: Option<PathBuf>,
+    /// Where to find the certificate's private key, PEM.
+    pub tls_key_file: Option<SecretSource>,
     /// Keys of this stage and its peers.
     pub keys: KeysConfig,
     /// Where answers come from (NATS-4).
@@ -56,8 +56,9 @@ impl Sandboxed for FrontendConfig {
 
     fn needs(&self) -> Result<Needs, SandboxError> {
         let needs = Needs::of_stage(&self.keys, &self.inlet, &self.outlet, &self.ledger)?;
-        let files = self.tls_certificate_file.iter().chain(&self.tls_key_file);
-        Ok(files.fold(needs.listening_on(self.listen.port()), Needs::reading))
+        let needs = self.tls_certificate_file.iter().fold(needs, Needs::reading);
+        let mut keys = self.tls_key_file.iter();
+        keys.try_fold(needs.listening_on(self.listen.port()), Needs::knowing)
     }
 }
 

@@ -1,6 +1,7 @@
 //! TLS towards clients: 1.2 and 1.3, with the configured certificate and nothing else.
 
 use crate::config::{FrontendConfig, TlsMode};
+use postern_bus::SecretError;
 use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -25,6 +26,12 @@ pub enum TlsError {
         /// Why.
         reason: String,
     },
+    /// The private key can't be had.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// It is none.
+    #[error("{0} does not hold a private key as PEM")]
+    Key(String),
     /// Certificate and key do not fit or are of a kind that is not supported.
     #[error("the certificate and its key can't be used: {0}")]
     Unusable(#[from] rustls::Error),
@@ -42,9 +49,9 @@ pub fn acceptor(config: &FrontendConfig) -> Result<Option<TlsAcceptor>, TlsError
         .tls_certificate_file
         .as_deref()
         .ok_or(TlsError::Missing("tls_certificate_file"))?;
-    let key_file = config
+    let key = config
         .tls_key_file
-        .as_deref()
+        .as_ref()
         .ok_or(TlsError::Missing("tls_key_file"))?;
     let unreadable = |file: &Path, error: rustls_pki_types::pem::Error| TlsError::File {
         file: file.to_owned(),
@@ -53,7 +60,8 @@ pub fn acceptor(config: &FrontendConfig) -> Result<Option<TlsAcceptor>, TlsError
     let chain = CertificateDer::pem_file_iter(certificate_file)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| unreadable(certificate_file, error))?;
-    let key = PrivateKeyDer::from_pem_file(key_file).map_err(|error| unreadable(key_file, error))?;
+    let key = PrivateKeyDer::from_pem_slice(key.read()?.expose().as_bytes())
+        .map_err(|_| TlsError::Key(key.to_string()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut server = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?

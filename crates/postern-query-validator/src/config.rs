@@ -1,7 +1,7 @@
 //! `query-validator.toml`.
 
 use crate::lockout::LockoutConfig;
-use postern_bus::{InletConfig, OutletConfig};
+use postern_bus::{InletConfig, OutletConfig, SecretSource};
 use postern_runtime::sandbox::{Needs, SandboxError, SandboxMode, Sandboxed};
 use postern_runtime::{KeysConfig, LedgerConfig};
 use serde::Deserialize;
@@ -19,8 +19,8 @@ pub struct QueryValidatorConfig {
     /// SCRAM-SHA-256-PLUS is refused.
     #[serde(default)]
     pub tls_certificate_file: Option<PathBuf>,
-    /// File with a secret of at least 16 bytes, from which the salts of unknown users are made.
-    pub mock_secret_file: PathBuf,
+    /// Where to find a secret of at least 16 bytes, from which the salts of unknown users are made.
+    pub mock_secret_file: SecretSource,
     /// How long a session may last, in seconds.
     #[serde(default = "default_ticket_lifetime_s")]
     pub ticket_lifetime_s: u32,
@@ -54,7 +54,7 @@ impl Sandboxed for QueryValidatorConfig {
         let needs = Needs::of_stage(&self.keys, &self.inlet, &self.outlet, &self.ledger)?
             .reading(&self.policy_directory)
             .reading(users)
-            .reading(&self.mock_secret_file);
+            .knowing(&self.mock_secret_file)?;
         Ok(self.tls_certificate_file.iter().fold(needs, Needs::reading))
     }
 }

@@ -8,7 +8,7 @@ use crate::users::UsersFile;
 use anyhow::Context as _;
 use bytes::Bytes;
 use postern_bus::relay::{self, Output, Step};
-use postern_bus::{Inlet, Outlet, Secret};
+use postern_bus::{Inlet, Outlet};
 use postern_ledger::{Details, Event, Ledger, Level, Outcome, Record, StatementDigest};
 use postern_policy::Policy;
 use postern_runtime::{LinkKeys, Reload, StageContext, unix_ms};
@@ -38,10 +38,7 @@ pub async fn run(config: QueryValidatorConfig, context: StageContext) -> anyhow:
     let users = users_file.changed()?.unwrap_or_default();
     let link_keys = LinkKeys::begin(&config.keys, &context)?;
     let settings = Settings {
-        mock_secret: Secret::read(&config.mock_secret_file)?
-            .expose()
-            .as_bytes()
-            .to_vec(),
+        mock_secret: config.mock_secret_file.read()?.expose().as_bytes().to_vec(),
         end_point: config
             .tls_certificate_file
             .as_deref()

@@ -1,8 +1,9 @@
 //! The files with the rules about answers.
 
-use postern_bus::Secret;
+use postern_bus::SecretSource;
 use postern_inspect::rules::{Rules, RulesError};
 use postern_inspect::{Inspector, InspectorError, MaskKey, Origins, OriginsError, ShortKey};
+use postern_runtime::sandbox::{Needs, SandboxError};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -24,8 +25,8 @@ pub struct Answers {
     /// The policy directory: `responses.yaml` has the rules, `origins.json` says which columns of the database they
     /// mean. Either may be missing.
     pub policy_directory: Option<PathBuf>,
-    /// File with a secret of at least 16 bytes, the key of the mask `hash`. It is read where a rule asks for it.
-    pub hash_key_file: Option<PathBuf>,
+    /// Where to find a secret of at least 16 bytes, the key of the mask `hash`. It is used where a rule asks for it.
+    pub hash_key_file: Option<SecretSource>,
 }
 
 /// Rules that can't be put in force.
@@ -57,10 +58,10 @@ pub enum AnswersError {
         error: OriginsError,
     },
     /// The key can't be used.
-    #[error("{file}: {error}")]
+    #[error("{place}: {error}")]
     Key {
-        /// Which file.
-        file: String,
+        /// What it is called.
+        place: String,
         /// Why.
         error: ShortKey,
     },
@@ -76,11 +77,18 @@ pub enum AnswersError {
 }
 
 impl Answers {
-    /// What is read.
-    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        // A key that no rule asks for need not be there.
-        let key = self.hash_key_file.as_ref().filter(|file| file.exists());
-        self.policy_directory.iter().chain(key)
+    /// Adds what is read to what the stage needs.
+    ///
+    /// # Errors
+    /// When the key is not in a file and can't be had.
+    pub fn add_to(&self, needs: Needs) -> Result<Needs, SandboxError> {
+        let needs = self.policy_directory.iter().fold(needs, Needs::reading);
+        // The file of a key that no rule asks for need not be there.
+        let is_there = |key: &&SecretSource| key.path().is_none_or(Path::exists);
+        match self.hash_key_file.as_ref().filter(is_there) {
+            Some(key) => needs.knowing(key),
+            None => Ok(needs),
+        }
     }
 
     /// Reads the rules.
@@ -109,19 +117,15 @@ impl Answers {
                 error,
             })?,
         };
-        let wanted = rules
-            .needs_key()
-            .then_some(self.hash_key_file.as_deref())
-            .flatten();
+        let wanted = rules.needs_key().then_some(self.hash_key_file.as_ref()).flatten();
         let key = wanted.map(key).transpose()?;
         Ok(Inspector::new(rules, &origins, key)?)
     }
 }
 
-fn key(file: &Path) -> Result<MaskKey, AnswersError> {
-    let secret = Secret::read(file)?;
-    MaskKey::new(secret.expose().as_bytes()).map_err(|error| AnswersError::Key {
-        file: file.display().to_string(),
+fn key(source: &SecretSource) -> Result<MaskKey, AnswersError> {
+    MaskKey::new(source.read()?.expose().as_bytes()).map_err(|error| AnswersError::Key {
+        place: source.to_string(),
         error,
     })
 }
@@ -145,7 +149,7 @@ mod tests {
     fn answers(directory: &Path) -> Answers {
         Answers {
             policy_directory: Some(directory.to_owned()),
-            hash_key_file: Some(directory.join("mask.secret")),
+            hash_key_file: Some(directory.join("mask.secret").into()),
         }
     }
 
@@ -166,7 +170,13 @@ mod tests {
             matches!(answers(path).inspector(), Err(AnswersError::Secret(_))),
             "no key"
         );
-        fs::write(path.join("mask.secret"), "0123456789abcdef\n").unwrap();
+        let key = path.join("mask.secret");
+        fs::write(&key, "0123456789abcdef\n").unwrap();
+        assert!(
+            matches!(answers(path).inspector(), Err(AnswersError::Secret(_))),
+            "open to others"
+        );
+        fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         assert!(
             matches!(answers(path).inspector(), Err(AnswersError::Inspector(_))),
             "no such column"

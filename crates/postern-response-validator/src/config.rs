@@ -37,7 +37,7 @@ impl Sandboxed for Config {
 
     fn needs(&self) -> Result<Needs, SandboxError> {
         let needs = Needs::of_stage(&self.keys, &self.inlet, &self.outlet, &self.ledger)?;
-        Ok(self.answers.files().fold(needs, Needs::reading))
+        self.answers.add_to(needs)
     }
 }
 

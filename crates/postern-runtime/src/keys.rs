@@ -21,7 +21,7 @@
 //! stage takes a changed one while it runs ([`crate::LinkKeys`]). Trusted here: whoever may write the files.
 
 use jiff::Timestamp;
-use postern_bus::{Secret, SecretError};
+use postern_bus::{SecretError, SecretSource};
 use postern_envelope::{Accepted, Generation, Generations, KeyringError, PublicKey, SecretKey};
 use postern_types::{Link, Stage};
 use serde::{Deserialize, Serialize};
@@ -39,14 +39,27 @@ pub struct KeysConfig {
     pub file: PathBuf,
 }
 
+impl KeysConfig {
+    /// Where the secrets come from that the key file names now and that are not in files. None if it can't be read,
+    /// which is found out when the keys are.
+    pub(crate) fn secrets(&self) -> Vec<SecretSource> {
+        let Ok(keys) = KeyFile::read(&self.file) else {
+            return Vec::new();
+        };
+        let others = keys.accepted.into_iter().map(|accepted| accepted.secret_file);
+        let all = std::iter::once(keys.secret_file).chain(others);
+        all.filter(|secret| secret.path().is_none()).collect()
+    }
+}
+
 /// What a key file says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyFile {
     /// Number of the epoch that is sealed with.
     pub epoch: u32,
-    /// File with the stage's X25519 secret key in base64; a relative path is relative to the key file.
-    pub secret_file: PathBuf,
+    /// Where to find the stage's X25519 secret key in base64; a relative path is relative to the key file.
+    pub secret_file: SecretSource,
     /// Public keys, base64, of the stages that this one shares a link with.
     pub peers: BTreeMap<Stage, PublicKey>,
     /// Other epochs whose envelopes are opened as well.
@@ -61,7 +74,7 @@ pub struct AcceptedKeys {
     /// Number of the epoch.
     pub epoch: u32,
     /// As in [`KeyFile`].
-    pub secret_file: PathBuf,
+    pub secret_file: SecretSource,
     /// Envelopes of other stages are opened until then; without it, for as long as this is in the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
@@ -103,11 +116,11 @@ pub enum KeysError {
     /// A secret can't be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// A secret file does not hold a key.
-    #[error("`{}` does not hold a secret key: 32 bytes in base64", file.display())]
+    /// A secret is no key.
+    #[error("{place} does not hold a secret key: 32 bytes in base64")]
     SecretText {
-        /// The file.
-        file: PathBuf,
+        /// What it is called.
+        place: String,
     },
     /// The key file can't be read.
     #[error("can't read the keys in `{}`", file.display())]
@@ -236,12 +249,13 @@ fn generation(
     stage: Stage,
     file: &Path,
     epoch: u32,
-    secret_file: &Path,
+    secret: &SecretSource,
     peers: &BTreeMap<Stage, PublicKey>,
 ) -> Result<Generation, KeysError> {
-    let secret_file = beside(file, secret_file);
-    let text = Secret::read(&secret_file)?;
-    let secret = SecretKey::parse(text.expose()).map_err(|_| KeysError::SecretText { file: secret_file })?;
+    let secret = beside(file, secret);
+    let secret = SecretKey::parse(secret.read()?.expose()).map_err(|_| KeysError::SecretText {
+        place: secret.to_string(),
+    })?;
     let unusable = |source| KeysError::Unusable {
         file: file.to_owned(),
         source,
@@ -274,9 +288,9 @@ fn generation(
     })
 }
 
-/// A path that a key file names.
-pub fn beside(file: &Path, named: &Path) -> PathBuf {
-    file.parent().unwrap_or(Path::new("")).join(named)
+/// A secret that a key file names.
+pub fn beside(file: &Path, named: &SecretSource) -> SecretSource {
+    named.rooted(file.parent().unwrap_or(Path::new("")))
 }
 
 /// The stages that share a link with this one, itself left out, each once.
@@ -292,4 +306,4 @@ pub fn stages_linked_with(stage: Stage) -> Vec<Stage> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

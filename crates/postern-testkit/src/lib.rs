@@ -4,7 +4,9 @@
 //! It uses the same code as `postern init` and `postern up` for the ring's directory, commands and streams, so
 //! a test runs what an operator runs. Nothing here is part of the product.
 
+mod authority;
 pub mod binaries;
+mod database;
 pub mod demo;
 pub mod options;
 pub mod port;
@@ -14,6 +16,8 @@ pub mod ring;
 pub mod shop;
 mod template;
 
+pub use authority::Authority;
+pub use database::DatabaseTls;
 pub use options::{Options, PoolMode, TestUser};
 pub use postern_cli::hop::Hop;
 pub use postern_cli::nats_auth::NatsAuth;

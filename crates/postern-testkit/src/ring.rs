@@ -1,8 +1,9 @@
 //! The ring of a test.
 
+use crate::database::{self, DatabaseTls};
 use crate::options::{Options, TestUser};
 use crate::port::{self, Port};
-use crate::postgres::{Account, CARELESS, Installation, SUPERUSER, Server, ServerOptions};
+use crate::postgres::{Account, Installation, SUPERUSER, Server, ServerOptions};
 use crate::process::Process;
 use crate::{binaries, shop, template};
 use anyhow::{Context as _, bail};
@@ -37,6 +38,7 @@ pub struct Ring {
     parts: Mutex<BTreeMap<Part, Process>>,
     database: Mutex<Server>,
     database_start: (Installation, Account, ServerOptions),
+    database_tls: Option<DatabaseTls>,
     directory: RingDirectory,
     config: RingConfig,
     programs: Programs,
@@ -77,10 +79,10 @@ impl Ring {
         let account = Account::choose()?;
         let programs = binaries::programs(options.nats_server.as_deref())?;
         let files = template::workshop()?;
-        let (database, database_start, database_port) =
-            start_database(&installation, account, files.path(), options)?;
+        let database = database::start(&installation, account, files.path(), options)?;
         if let Some(sql) = &options.sql {
             database
+                .server
                 .psql(shop::DATABASE, &["-q", "-v", "ON_ERROR_STOP=1"], sql)
                 .context("options.sql")?;
         }
@@ -91,14 +93,13 @@ impl Ring {
         let mut settings = InitOptions::new(
             files.path().join("ring"),
             format!(
-                "postgres://postern:{}@127.0.0.1:{}/{}?sslmode={}",
+                "postgres://postern:{}@127.0.0.1:{}/{}?{}",
                 template::BACKEND_PASSWORD,
-                database_port.number,
+                database.port.number,
                 shop::DATABASE,
-                if options.database_tls {
-                    "verify-full"
-                } else {
-                    "disable"
+                match &database.tls {
+                    Some(tls) => tls.parameters(),
+                    None => "sslmode=disable".to_owned(),
                 }
             )
             .parse()?,
@@ -116,19 +117,15 @@ impl Ring {
         let directory = init(&settings)?;
         let users = write_users(&directory, &options.users)?;
         adjust(&directory, options)?;
-        if options.database_tls {
-            let authority = database_certificate_file(files.path()).display().to_string();
-            let change = format!("[database]\nca_file = {}", toml::Value::String(authority));
-            change_config(&directory, Stage::Backend, &change)?;
-        }
         if options.catalog {
             write_catalog(&programs, &directory)?;
         }
         fs::create_dir(files.path().join("log"))?;
         Ok(Ring {
             parts: Mutex::default(),
-            database: Mutex::new(database),
-            database_start,
+            database: Mutex::new(database.server),
+            database_start: (database.installation, database.account, database.options),
+            database_tls: database.tls,
             config: directory.ring_config()?,
             directory,
             programs,
@@ -136,7 +133,7 @@ impl Ring {
             listen,
             files,
             _nats_ports: nats_ports,
-            _database_port: database_port,
+            _database_port: database.port,
         })
     }
 
@@ -206,6 +203,11 @@ impl Ring {
     pub fn database_sql(&self, sql: &str) -> anyhow::Result<String> {
         let output = lock(&self.database).psql(shop::DATABASE, &["-qAt", "-v", "ON_ERROR_STOP=1"], sql)?;
         Ok(output.trim_end().to_owned())
+    }
+
+    /// What there is for TLS with the database, where the options ask for it.
+    pub fn database_tls(&self) -> Option<&DatabaseTls> {
+        self.database_tls.as_ref()
     }
 
     /// What PostgreSQL has logged.
@@ -417,64 +419,6 @@ impl Drop for Ring {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-type DatabaseStart = (Installation, Account, ServerOptions);
-
-fn start_database(
-    installation: &Installation,
-    account: Account,
-    files: &Path,
-    wanted: &Options,
-) -> anyhow::Result<(Server, DatabaseStart, Port)> {
-    let port = port::reserve()?;
-    let socket_directory = files.join("pg");
-    fs::create_dir(&socket_directory)?;
-    account.own(&socket_directory)?;
-    let data = socket_directory.join("data");
-    template::copy_to(installation, account, &data)?;
-    let tls = if wanted.database_tls {
-        offer_tls(account, files, &data)?
-    } else {
-        Vec::new()
-    };
-    let options = ServerOptions {
-        data,
-        socket_directory,
-        port: port.number,
-        log: files.join("postgres.log"),
-        settings: CARELESS
-            .map(str::to_owned)
-            .into_iter()
-            .chain(wanted.database_settings.iter().cloned())
-            .chain(tls)
-            .collect(),
-    };
-    let server = Server::start(installation, account, options.clone())?;
-    Ok((server, (installation.clone(), account, options), port))
-}
-
-/// The certificate of a database that offers TLS. It signs itself.
-fn database_certificate_file(files: &Path) -> PathBuf {
-    files.join("database.crt")
-}
-
-/// Makes key and certificate of the database; gives back the settings that name them.
-fn offer_tls(account: Account, files: &Path, data: &Path) -> anyhow::Result<Vec<String>> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned(), "localhost".to_owned()])
-        .context("can't make a certificate")?;
-    fs::write(database_certificate_file(files), made.cert.pem())?;
-    for (name, content) in [
-        ("server.crt", made.cert.pem()),
-        ("server.key", made.signing_key.serialize_pem()),
-    ] {
-        let file = data.join(name);
-        fs::write(&file, content)?;
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
-        account.own(&file)?;
-    }
-    Ok(vec!["ssl=on".to_owned()])
 }
 
 fn write_users(directory: &RingDirectory, more: &[TestUser]) -> anyhow::Result<Vec<TestUser>> {

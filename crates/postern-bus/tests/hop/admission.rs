@@ -1,12 +1,14 @@
 //! Who gets in, judged by the server; and what is said and done when a stage does not.
 
-use crate::server::{Authority, Method, PATIENCE, SERVER_NAME, Server, binaries, hop, now_s, soon};
+use crate::server::{Method, PATIENCE, SERVER_NAME, Server, binaries, hop, issue, now_s, soon};
 use async_nats::{ConnectErrorKind, ConnectOptions, Event};
 use postern_bus::jwt::{UserClaims, sign_user};
 use postern_bus::provision::{Storage, provision};
 use postern_bus::server_conf::MAX_SUBSCRIPTIONS;
 use postern_bus::{Inlet, KeyPair, Outlet};
+use postern_testkit::Authority;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -187,7 +189,7 @@ async fn without_a_certificate_of_the_ring_nobody_gets_as_far_as_signing_in() {
         refused(&server, "no certificate", trusting()).await;
 
         let foreign = server.path("foreign");
-        Authority::new("ring").issue(&foreign, "admin", 0, 10);
+        issue(&Authority::new("ring").unwrap(), &foreign, "admin", 0..10);
         let shown = |stem: &Path| {
             trusting().add_client_certificate(stem.with_extension("crt"), stem.with_extension("key"))
         };
@@ -298,7 +300,7 @@ async fn what_is_wrong_is_said_and_forgotten_once_it_is_mended() {
     let _guard = tracing::subscriber::set_default(subscriber);
     for binary in binaries() {
         let mut server = started(&binary, Method::Jwt).await;
-        let foreign = Authority::new("ring");
+        let foreign = Authority::new("ring").unwrap();
 
         std::fs::write(server.path("ca.crt"), foreign.pem()).unwrap();
         said_and_mended(&mut server, &log, "is not signed by the CA in", |server| {
@@ -322,7 +324,7 @@ async fn what_is_wrong_is_said_and_forgotten_once_it_is_mended() {
             .await;
         }
 
-        foreign.issue(&server.path("writer"), "writer", 0, 10);
+        issue(&foreign, &server.path("writer"), "writer", 0..10);
         said_and_mended(&mut server, &log, "signed by another CA", |server| {
             server.issue("writer", "writer", 0, 10);
         })
@@ -333,10 +335,17 @@ async fn what_is_wrong_is_said_and_forgotten_once_it_is_mended() {
         })
         .await;
         std::fs::rename(server.path("writer.key"), server.path("elsewhere")).unwrap();
-        said_and_mended(&mut server, &log, "writer.key` can't be read", |server| {
+        said_and_mended(&mut server, &log, "can't read the secret in", |server| {
             std::fs::rename(server.path("elsewhere"), server.path("writer.key")).unwrap();
         })
         .await;
+        for file in ["writer.key", "writer.seed"] {
+            let path = server.path(file);
+            let open = |mode| std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            open(0o644);
+            let expected = format!("{file}` is open to others than its owner (mode 644)");
+            said_and_mended(&mut server, &log, &expected, |_| open(0o600)).await;
+        }
 
         server.renew("writer", now_s() - 5);
         said_and_mended(&mut server, &log, "the JWT of `writer` ran out", |server| {

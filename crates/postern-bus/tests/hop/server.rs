@@ -6,6 +6,7 @@ use postern_bus::permission::{Permissions, reader_permissions, writer_permission
 use postern_bus::provision::{Admin, ConsumerSpec, Storage, StreamSpec};
 use postern_bus::server_conf::{Accounts, KnownBy, ServerSpec, ServerTls, User};
 use postern_bus::{InletConfig, KeyPair, MAX_MESSAGE_BYTES, OutletConfig, SignIn, TlsConfig};
+use postern_testkit::Authority;
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -71,19 +72,17 @@ impl Server {
             child: None,
             port,
             method,
-            authority: Authority::new("ring"),
+            authority: Authority::new("ring").unwrap(),
             account: KeyPair::new_account(),
             operator_jwt: sign_operator("ring", now_s(), &operator).unwrap(),
             operator,
             system: KeyPair::new_account(),
             directory: tempfile::tempdir().unwrap(),
         };
-        server
-            .authority
-            .issue(&server.path("server"), SERVER_NAME, 0, 100);
+        server.issue("server", SERVER_NAME, 0, 100);
         std::fs::write(server.path("ca.crt"), server.authority.pem()).unwrap();
         for user in USERS {
-            server.authority.issue(&server.path(user), user, 0, 100);
+            server.issue(user, user, 0, 100);
         }
         server.write_conf();
         server
@@ -95,8 +94,7 @@ impl Server {
 
     /// A certificate of the ring's CA: `STEM.crt` and `STEM.key`.
     pub(crate) fn issue(&self, stem: &str, name: &str, from_days: i64, until_days: i64) {
-        self.authority
-            .issue(&self.path(stem), name, from_days, until_days);
+        issue(&self.authority, &self.path(stem), name, from_days..until_days);
     }
 
     pub(crate) fn restore_ca(&self) {
@@ -118,11 +116,14 @@ impl Server {
     fn write_conf(&self) {
         let accounts = match self.method {
             Method::Token => {
-                std::fs::write(self.path("token"), TOKEN).unwrap();
+                keep(&self.path("token"), TOKEN);
                 Accounts::Token { hash: hash(TOKEN) }
             }
             Method::Password => Accounts::Users(self.users(|user| {
-                std::fs::write(self.path(&format!("{user}.password")), format!("{user}-secret\n")).unwrap();
+                keep(
+                    &self.path(&format!("{user}.password")),
+                    &format!("{user}-secret\n"),
+                );
                 KnownBy::Password {
                     name: user.to_owned(),
                     hash: hash(&format!("{user}-secret")),
@@ -171,7 +172,7 @@ impl Server {
 
     pub(crate) fn new_key(&self, user: &str) -> KeyPair {
         let key = KeyPair::new_user();
-        std::fs::write(self.path(&format!("{user}.seed")), key.seed().unwrap()).unwrap();
+        keep(&self.path(&format!("{user}.seed")), &key.seed().unwrap());
         key
     }
 
@@ -194,9 +195,7 @@ impl Server {
     }
 
     pub(crate) fn put_jwt(&self, user: &str, token: &str) {
-        let file = self.path(&format!("{user}.jwt"));
-        std::fs::write(file.with_extension("new"), token).unwrap();
-        std::fs::rename(file.with_extension("new"), file).unwrap();
+        keep(&self.path(&format!("{user}.jwt")), token);
     }
 
     fn operator_accounts(&self, revoked: &[String]) -> Accounts {
@@ -225,13 +224,13 @@ impl Server {
     }
 
     pub(crate) fn sign_in(&self, user: &str) -> SignIn {
-        let file = |extension: &str| self.path(&format!("{user}.{extension}"));
+        let file = |extension: &str| self.path(&format!("{user}.{extension}")).into();
         match self.method {
             Method::Password => SignIn::Password {
                 password_file: file("password"),
             },
             Method::Token => SignIn::Token {
-                token_file: self.path("token"),
+                token_file: self.path("token").into(),
             },
             Method::Nkey => SignIn::Nkey {
                 seed_file: file("seed"),
@@ -248,7 +247,7 @@ impl Server {
             server_name: SERVER_NAME.to_owned(),
             ca_file: self.path("ca.crt"),
             certificate_file: self.path(&format!("{user}.crt")),
-            key_file: self.path(&format!("{user}.key")),
+            key_file: self.path(&format!("{user}.key")).into(),
         }
     }
 
@@ -399,41 +398,14 @@ impl Drop for Server {
     }
 }
 
-/// A CA of a test.
-pub(crate) struct Authority(rcgen::CertifiedIssuer<'static, rcgen::KeyPair>);
-
-impl Authority {
-    pub(crate) fn new(name: &str) -> Authority {
-        let mut params = rcgen::CertificateParams::default();
-        params.distinguished_name.push(rcgen::DnType::CommonName, name);
-        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let key = rcgen::KeyPair::generate().unwrap();
-        Authority(rcgen::CertifiedIssuer::self_signed(params, key).unwrap())
-    }
-
-    pub(crate) fn pem(&self) -> String {
-        self.0.pem()
-    }
-
-    /// Writes `STEM.crt` and `STEM.key`, good from and until so many days from now.
-    pub(crate) fn issue(&self, stem: &Path, name: &str, from_days: i64, until_days: i64) {
-        let names = vec![name.to_owned(), "127.0.0.1".to_owned()];
-        let mut params = rcgen::CertificateParams::new(names).unwrap();
-        let day = |days: i64| {
-            let now = i64::try_from(now_s()).unwrap();
-            // The server's clock may tick later than this one's.
-            rcgen_time(now - 60 + days * 86_400)
-        };
-        (params.not_before, params.not_after) = (day(from_days), day(until_days));
-        let key = rcgen::KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.0).unwrap();
-        std::fs::write(stem.with_extension("crt"), certificate.pem()).unwrap();
-        std::fs::write(stem.with_extension("key"), key.serialize_pem()).unwrap();
-    }
+/// Writes `STEM.crt` and `STEM.key` for this name and the address of the tests.
+pub(crate) fn issue(authority: &Authority, stem: &Path, name: &str, days: std::ops::Range<i64>) {
+    authority.issue(stem, &[name, "127.0.0.1"], days).unwrap();
 }
 
-fn rcgen_time(unix_s: i64) -> time::OffsetDateTime {
-    time::OffsetDateTime::from_unix_timestamp(unix_s).unwrap()
+/// Writes a file that nobody else may read.
+fn keep(file: &Path, text: &str) {
+    postern_cli::secret_file::write(file, text).unwrap();
 }
 
 pub(crate) fn now_s() -> u64 {

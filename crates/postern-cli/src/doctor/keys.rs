@@ -73,9 +73,8 @@ fn keys_of(ring: &Examined, stage: Stage) -> anyhow::Result<(KeyFile, BTreeMap<u
     let others = keys.accepted.iter().map(|one| (one.epoch, &one.secret_file));
     let mut public = BTreeMap::new();
     for (epoch, secret_file) in std::iter::once((keys.epoch, &keys.secret_file)).chain(others) {
-        let secret_file = beside(&file, secret_file);
-        let secret = Secret::read(&secret_file)?;
-        let secret = SecretKey::parse(secret.expose()).with_context(|| secret_file.display().to_string())?;
+        let source = beside(&file, secret_file);
+        let secret = SecretKey::parse(source.read()?.expose()).with_context(|| source.to_string())?;
         public.insert(epoch, secret.public());
     }
     Ok((keys, public))

@@ -5,17 +5,20 @@ use std::fs;
 
 const NOW: u64 = 1_800_000_000_000;
 
+/// Writes a secret that nobody else may read.
+pub(crate) fn keep(file: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::write(file, text).unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
 /// A key file of the Frontend with fresh keys; gives back the text too.
 fn sample(directory: &Path) -> (PathBuf, String) {
     let public = || SecretKey::generate().unwrap().public();
     let mut text = String::new();
     for (epoch, table) in [(2, ""), (1, "accepted.")] {
         let secret = SecretKey::generate().unwrap();
-        fs::write(
-            directory.join(format!("{epoch}.key")),
-            format!("{}\n", secret.to_base64().as_str()),
-        )
-        .unwrap();
+        keep(&directory.join(format!("{epoch}.key")), &secret.to_base64());
         if epoch == 1 {
             text.push_str(
                 "[[accepted]]\nuntil = \"2027-01-15T08:05:00Z\"\nown_until = \"2027-01-15T20:00:00Z\"\n",
@@ -97,7 +100,7 @@ fn files_that_can_not_be_right_are_refused() {
         told.contains("query-validator and response-validator have the same key"),
         "{told}"
     );
-    fs::write(directory.path().join("2.key"), "not a key").unwrap();
+    keep(&directory.path().join("2.key"), "not a key");
     assert!(refused(&text).contains("2.key` does not hold a secret key"));
     fs::remove_file(&file).unwrap();
     assert!(matches!(KeyFile::read(&file), Err(KeysError::Unreadable { .. })));

@@ -1,4 +1,5 @@
 use super::*;
+use crate::keys::tests::keep;
 use postern_envelope::{PublicKey, SecretKey};
 use postern_types::InstanceId;
 use tokio_util::sync::CancellationToken;
@@ -18,11 +19,7 @@ fn write(directory: &Path, epochs: &[u32]) -> PathBuf {
     let mut text = String::new();
     for (number, epoch) in epochs.iter().enumerate() {
         let secret = SecretKey::generate().unwrap();
-        fs::write(
-            directory.join(format!("{epoch}.key")),
-            secret.to_base64().as_str(),
-        )
-        .unwrap();
+        keep(&directory.join(format!("{epoch}.key")), &secret.to_base64());
         let (head, table) = if number == 0 {
             ("", "")
         } else {
@@ -93,7 +90,7 @@ async fn keys_that_are_wrong_at_the_start_are_refused() {
     let config = KeysConfig {
         file: write(directory.path(), &[1]),
     };
-    fs::write(directory.path().join("1.key"), "not a key").unwrap();
+    keep(&directory.path().join("1.key"), "not a key");
     let error = LinkKeys::begin(&config, &context(ReadyFile::default())).unwrap_err();
     assert!(error.is::<KeysError>(), "{error:#}");
 }

@@ -14,7 +14,7 @@
 mod landlocked;
 mod syscalls;
 
-use postern_bus::{InletConfig, OutletConfig};
+use postern_bus::{InletConfig, OutletConfig, SecretError, SecretSource};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -58,6 +58,9 @@ pub enum SandboxError {
         /// What the file system says.
         source: std::io::Error,
     },
+    /// A secret can't be had.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// An address in the configuration has no port.
     #[error("`{0}` names no port")]
     NoPort(String),
@@ -99,17 +102,22 @@ impl Needs {
         outlet: &OutletConfig,
         ledger: &LedgerConfig,
     ) -> Result<Needs, SandboxError> {
-        // Others have their keys beside it.
-        let crowded = keys.file.parent().and_then(Path::parent);
-        let hops = inlet.files().into_iter().chain(outlet.files());
-        hops.fold(Needs::default(), |needs, file| {
-            needs.reading_each_time(file, crowded)
-        })
-        .reading_each_time(&keys.file, None)
-        .reading(postern_bus::NO_CERTIFICATES)
-        .writing(&ledger.directory)
-        .connecting_to_url(&inlet.url)?
-        .connecting_to_url(&outlet.url)
+        let mut needs = Needs::default();
+        for certificate in inlet.certificates().into_iter().chain(outlet.certificates()) {
+            needs = needs.reading_again(certificate, keys);
+        }
+        for secret in inlet.secrets().into_iter().chain(outlet.secrets()) {
+            needs = needs.knowing_again(secret, keys)?;
+        }
+        for secret in keys.secrets() {
+            needs = needs.knowing(&secret)?;
+        }
+        needs
+            .reading_directory_of(&keys.file, None)
+            .reading(postern_bus::NO_CERTIFICATES)
+            .writing(&ledger.directory)
+            .connecting_to_url(&inlet.url)?
+            .connecting_to_url(&outlet.url)
     }
 
     /// It reads a file, or a directory with all that is in it. A file that is replaced by another of its name can't
@@ -120,12 +128,40 @@ impl Needs {
         self
     }
 
+    /// It uses a secret: its file is read as by [`Needs::reading`]. One that is not in a file is read here and now,
+    /// for in the sandbox no program can be started.
+    ///
+    /// # Errors
+    /// When a secret that is not in a file can't be had.
+    pub fn knowing(self, secret: &SecretSource) -> Result<Needs, SandboxError> {
+        Ok(match secret.path() {
+            Some(file) => self.reading(file),
+            None => secret.read().map(|_| self)?,
+        })
+    }
+
+    /// It uses a secret again and again: a file is read as by [`Needs::reading_again`].
+    ///
+    /// # Errors
+    /// As for [`Needs::knowing`].
+    pub fn knowing_again(self, secret: &SecretSource, keys: &KeysConfig) -> Result<Needs, SandboxError> {
+        match secret.path() {
+            Some(file) => Ok(self.reading_again(file, keys)),
+            None => self.knowing(secret),
+        }
+    }
+
     /// It reads a file again and again, which may have been replaced by another of its name: so all of its directory
-    /// can be read. Not so where that is the configuration's own directory, or `crowded` or one above it, which hold
-    /// what this stage must not see: there the file itself is read, and one that is put in its place is taken only
-    /// after a restart.
+    /// can be read. Not so where that is the configuration's own directory, or the one in which all stages have their
+    /// keys or one above it, which hold what this stage must not see: there the file itself is read, and one that is
+    /// put in its place is taken only after a restart.
     #[must_use]
-    fn reading_each_time(self, file: &Path, crowded: Option<&Path>) -> Needs {
+    pub fn reading_again(self, file: &Path, keys: &KeysConfig) -> Needs {
+        self.reading_directory_of(file, keys.file.parent().and_then(Path::parent))
+    }
+
+    #[must_use]
+    fn reading_directory_of(self, file: &Path, crowded: Option<&Path>) -> Needs {
         match file.parent() {
             Some(directory)
                 if is_inside(directory) && !crowded.is_some_and(|crowded| crowded.starts_with(directory)) =>
