@@ -32,6 +32,8 @@ pub enum Sandbox {
     /// A stage that can't have it does not start.
     #[default]
     Required,
+    /// The same, and a system call that is not listed ends the stage.
+    Strict,
     /// What the kernel offers, with a warning for what it does not.
     BestEffort,
 }
@@ -41,6 +43,7 @@ impl Sandbox {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Sandbox::Required => "required",
+            Sandbox::Strict => "strict",
             Sandbox::BestEffort => "best-effort",
         }
     }

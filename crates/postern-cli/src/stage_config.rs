@@ -58,7 +58,8 @@ pub(crate) fn stage_config(stage: Stage, facts: &Facts<'_>) -> String {
 fn sandbox(sandbox: Sandbox) -> String {
     format!(
         "# The stage gives up all files, ports and system calls but those it needs. required: it does not start where
-# the kernel can't take them away; best-effort: it starts with a warning; off: it gives up nothing.
+# the kernel can't take them away; strict: and a system call that is not listed ends it; best-effort: it starts with a
+# warning; off: it gives up nothing.
 sandbox = \"{}\"
 ",
         sandbox.name()

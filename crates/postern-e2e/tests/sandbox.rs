@@ -9,9 +9,12 @@
     reason = "a test fails by panicking"
 )]
 
-use postern_testkit::{Hop, Options, Part, Ring, Stage};
+use futures_util::TryStreamExt as _;
+use postern_cli::rotation::Ending;
+use postern_testkit::{Hop, Options, Part, Ring, Signal, Stage};
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 /// A field of `/proc/PID/status`.
 fn status(pid: u32, field: &str) -> String {
@@ -47,6 +50,82 @@ async fn every_thread_of_every_stage_is_inside() {
     }
     drop(client);
     connection.await.unwrap().unwrap();
+}
+
+/// A system call that is not listed would end the stage: so all that these things take are listed.
+#[tokio::test]
+async fn under_load_no_stage_makes_a_call_that_is_not_listed() {
+    let strict = |stage: Stage| (stage, "sandbox = \"strict\"".to_owned());
+    let ring = Ring::start(Options {
+        config: Stage::ALL.map(strict).to_vec(),
+        ..Options::default()
+    })
+    .await
+    .unwrap();
+    let pids = || Stage::ALL.map(|stage| ring.pid(Part::Stage(stage)));
+    let before = pids();
+    let done = postern_e2e::pgbench::flawless(&ring, 5).await.unwrap();
+    // Answers and COPY that need credit, large statements, errors, sign-ins that fail, notifications.
+    let (client, connection) = tokio_postgres::connect(&ring.url("owner"), tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    for statement in [
+        "SELECT repeat('x', 1000) FROM generate_series(1, 20000)",
+        "CREATE TEMP TABLE t (x text)",
+        "LISTEN here",
+        "NOTIFY here",
+    ] {
+        client.simple_query(statement).await.unwrap();
+    }
+    let copy = "COPY (SELECT repeat('x', 1000) FROM generate_series(1, 20000)) TO STDOUT";
+    let lines = client.copy_out(copy).await.unwrap();
+    assert!(
+        lines
+            .try_fold(0, async |sum, line| Ok(sum + line.len()))
+            .await
+            .unwrap()
+            > 20_000_000
+    );
+    client.simple_query("SELECT 1/0").await.unwrap_err();
+    tokio_postgres::connect(&ring.url_with("app", "wrong"), tokio_postgres::NoTls)
+        .await
+        .map(drop)
+        .unwrap_err();
+    // Reading policy and users again, losing a server and the database, new keys.
+    for stage in Stage::ALL {
+        ring.signal(Part::Stage(stage), Signal::HUP);
+    }
+    let grace = Duration::from_secs(300);
+    ring.rotate_link_keys(Ending {
+        grace,
+        tickets: grace,
+    })
+    .unwrap();
+    ring.restart_database().unwrap();
+    for hop in Hop::ALL {
+        ring.restart(Part::Nats(hop)).await.unwrap();
+    }
+    let more = postern_e2e::pgbench::flawless(&ring, 2).await.unwrap();
+    println!("{done} and {more} transactions");
+    assert_eq!(pids(), before, "a stage has ended");
+    for stage in Stage::ALL {
+        assert!(ring.stop(Part::Stage(stage)), "{stage} did not stop by itself");
+    }
+}
+
+/// A session of `app`, once the stages that were started again know each other.
+async fn soon(ring: &Ring) -> tokio_postgres::Client {
+    for _ in 0..100 {
+        if let Ok((client, connection)) =
+            tokio_postgres::connect(&ring.url("app"), tokio_postgres::NoTls).await
+        {
+            tokio::spawn(connection);
+            return client;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("nobody can sign in");
 }
 
 /// Settings that name a secret.
@@ -100,10 +179,7 @@ async fn secrets_that_programs_print_are_there_inside_the_sandbox() {
     for stage in Stage::ALL {
         ring.restart(Part::Stage(stage)).await.unwrap();
     }
-    let (client, connection) = tokio_postgres::connect(&ring.url("app"), tokio_postgres::NoTls)
-        .await
-        .unwrap();
-    tokio::spawn(connection);
+    let client = soon(&ring).await;
     let asked = async || client.query_one("SELECT 7", &[]).await.unwrap().get::<_, i32>(0);
     assert_eq!(asked().await, 7);
     // Connections that are made anew need the secrets again.

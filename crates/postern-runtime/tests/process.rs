@@ -242,3 +242,13 @@ fn a_stage_starts_no_program() {
         log(&inside)
     );
 }
+
+#[test]
+fn a_call_that_is_not_listed_is_refused_or_ends_the_process() {
+    assert_eq!(attempt("off", "link", "other", 1).status.code(), Some(0));
+    let refused = attempt("required", "link", "other", 1);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(log(&refused).contains("not permitted"), "{}", log(&refused));
+    let ended = attempt("strict", "link", "other", 1);
+    assert_eq!(ended.status.signal(), Some(Signal::SYS.as_raw()));
+}

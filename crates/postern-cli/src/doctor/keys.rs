@@ -144,7 +144,7 @@ fn epochs(files: &BTreeMap<Stage, KeyFile>, report: &mut Report) {
 fn sandbox(ring: &Examined, report: &mut Report) {
     let loose: Vec<String> = Stage::ALL
         .into_iter()
-        .filter(|stage| ring.text(*stage, &["sandbox"]) != Some("required"))
+        .filter(|stage| !matches!(ring.text(*stage, &["sandbox"]), Some("required" | "strict")))
         .map(|stage| {
             let how = ring.text(stage, &["sandbox"]).unwrap_or("not set");
             format!("{stage}: sandbox is {how}")

@@ -27,6 +27,8 @@ pub enum SandboxMode {
     /// A stage that can't have it does not start.
     #[default]
     Required,
+    /// The same, and a system call that is not listed ends the process instead of being refused.
+    Strict,
     /// What the kernel offers, with a warning for what it does not.
     BestEffort,
     /// None, with a warning.
@@ -249,7 +251,7 @@ pub fn enter(mode: SandboxMode, needs: &Needs) -> Result<(), SandboxError> {
         other => other,
     };
     insist(landlocked::restrict(needs))?;
-    insist(syscalls::restrict())
+    insist(syscalls::restrict(mode == SandboxMode::Strict))
 }
 
 fn make_private(directory: &Path) -> Result<(), SandboxError> {
