@@ -77,7 +77,7 @@ pub(crate) fn issue(ring: &RingDirectory, users: &[&str]) -> anyhow::Result<()> 
 }
 
 /// The name that a hop's server is pinned to.
-pub(crate) fn server_name(hop: Hop) -> String {
+pub fn server_name(hop: Hop) -> String {
     format!("{hop}.postern")
 }
 

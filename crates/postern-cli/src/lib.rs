@@ -6,7 +6,7 @@
 
 pub mod audit;
 pub mod catalog;
-mod certificate;
+pub mod certificate;
 pub mod command;
 mod console;
 pub mod database_url;

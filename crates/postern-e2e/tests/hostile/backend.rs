@@ -1,5 +1,6 @@
 //! A hijacked Backend: its key, its place on the bus. The real one is held still while the hijacker answers for it.
 
+use crate::credentials;
 use crate::impostor::{self, Make};
 use crate::scene::{LOOT, Scene, Tap, header, now_ms, query, sealed, text_of, told};
 use crate::table::{Fate, Table};
@@ -207,6 +208,8 @@ async fn backend() {
     signing_in(&mut table, &mut hijacker).await;
     requests(&mut table, &mut hijacker).await;
     scene.ring.signal(PART, Signal::CONT);
+    scene.is_shown(&mut table, Stage::Backend);
+    credentials::tried(&scene, &mut table, Stage::Backend).await;
     scene.still_serves().await;
     table.finish(55);
 }

@@ -1,5 +1,6 @@
 //! A hijacked Frontend: its key, its place on the bus, and the sessions that signed in through it.
 
+use crate::credentials;
 use crate::impostor::{self, Make};
 use crate::scene::{Scene, Tap, framed, header, query, sealed};
 use crate::table::{Fate, Table};
@@ -8,7 +9,7 @@ use postern_e2e::raw::Raw;
 use postern_envelope::{Opener, Sealer};
 use postern_scram::client::{Binding, Client};
 use postern_types::ring::{Answer, Definition, DefinitionKind, Request, RequestBody, SignIn, SignInAnswer};
-use postern_types::{InstanceId, Link, SessionId, Slot};
+use postern_types::{InstanceId, Link, SessionId, Slot, Stage};
 use std::time::Duration;
 
 /// How long a statement of an attack may take to show up in the database.
@@ -213,6 +214,8 @@ async fn frontend() {
     statements(&mut table, &mut hijacker).await;
     signing_in(&mut table, &mut hijacker).await;
     others(&scene, &mut table, &mut hijacker).await;
+    scene.is_shown(&mut table, Stage::Frontend);
+    credentials::tried(&scene, &mut table, Stage::Frontend).await;
     scene.still_serves().await;
     table.finish(45);
 }

@@ -14,6 +14,7 @@
 
 mod backend;
 mod changed;
+mod credentials;
 mod frontend;
 mod go_between;
 mod handed_on;
@@ -22,4 +23,5 @@ mod nats;
 mod query_validator;
 mod response_validator;
 mod scene;
+mod substitution;
 mod table;

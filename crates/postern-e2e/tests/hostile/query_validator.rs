@@ -2,6 +2,7 @@
 //! run, so what is left to be stopped is what the other stages don't leave to its word.
 
 use crate::backend::whole;
+use crate::credentials;
 use crate::impostor::{self, Make};
 use crate::scene::{LOOT, Scene, Tap, header, query, sealed, text_of, told};
 use crate::table::{Fate, Table};
@@ -158,6 +159,8 @@ async fn query_validator() {
     contracts(&mut table, &mut hijacker).await;
     elsewhere(&mut table, &mut hijacker).await;
     scene.ring.signal(PART, Signal::CONT);
+    scene.is_shown(&mut table, Stage::QueryValidator);
+    credentials::tried(&scene, &mut table, Stage::QueryValidator).await;
     scene.still_serves().await;
     table.finish(45);
 }

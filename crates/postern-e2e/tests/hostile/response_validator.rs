@@ -1,6 +1,7 @@
 //! A hijacked Response Validator: its key, its place on the bus. The real one is held still meanwhile.
 
 use crate::backend::{row, whole};
+use crate::credentials;
 use crate::impostor::{self, Make};
 use crate::scene::{LOOT, Scene, Tap, header, query, sealed, text_of, told};
 use crate::table::{Fate, Table};
@@ -86,7 +87,15 @@ async fn response_validator() {
     answers(&mut table, &mut hijacker).await;
     signing_in(&mut table, &mut hijacker).await;
     elsewhere(&mut table, &mut hijacker).await;
+    // The genuine one, when it goes on, writes records of the answers that it should have passed on.
+    let (mut client, asked) = hijacker.asked().await;
+    let head = header(asked.session, asked.sequence, asked.exchange);
+    let envelope = sealed(&mut scene.sealer(LINK), &head, &part(true), &whole(LOOT));
+    scene.tap(Hop::CleanResp).await.send(&envelope).await;
+    told(&mut client).await;
+    scene.is_shown(&mut table, Stage::ResponseValidator);
     scene.ring.signal(PART, Signal::CONT);
+    credentials::tried(&scene, &mut table, Stage::ResponseValidator).await;
     scene.still_serves().await;
     table.finish(45);
 }

@@ -1,5 +1,6 @@
 //! A ring, the keys of its stages, and an ear on each hop.
 
+use crate::table::{Fate, Table};
 use postern_cli::hop::Hop;
 use postern_e2e::nats::{Nats, hijack};
 use postern_e2e::raw::{Message, Raw};
@@ -149,6 +150,27 @@ impl Scene {
             .database_sql("SELECT count(*) FROM shop.target WHERE n >= 1000")
             .unwrap();
         count.trim().parse().unwrap()
+    }
+
+    /// Whether what a stage did without a record of its own can be seen by comparing the ledgers.
+    pub(crate) fn is_shown(&self, table: &mut Table, stage: Stage) {
+        let report = postern_ledger::cross_check(&self.ring.ledger_dirs()).unwrap();
+        let lacks = [
+            format!("the {stage} has none"),
+            format!("the {stage} has no record of it"),
+            format!("it was answered, but the {stage}"),
+        ];
+        let found = report
+            .findings
+            .iter()
+            .map(ToString::to_string)
+            .find(|finding| lacks.iter().any(|lack| finding.contains(lack)));
+        table.note(
+            "to do such things without a record, and be seen by nobody who compares the ledgers",
+            Fate::Stopped("P8"),
+            found.is_none(),
+            found.unwrap_or_default(),
+        );
     }
 
     /// A client that came later is served, and gets its own answer.
