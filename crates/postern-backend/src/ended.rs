@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// Ten times as long as a request, and the state of a sign-in, is valid.
 const MEMORY: Duration = Duration::from_secs(300);
+// A copy of a message is refused by its deadline when the session is no longer remembered.
+const _: () = assert!(postern_envelope::MOST_AHEAD_MS < MEMORY.as_secs() * 1000);
 /// Most that are remembered, 16 bytes each; beyond it the oldest goes early.
 const MOST: usize = 1_000_000;
 

@@ -150,7 +150,9 @@ impl Authenticator {
         } else if lower.contains("received fatal alert") {
             format!("it does not take the client certificate of `{user}` ({own}): {error}")
         } else if lower.contains("invalidcontenttype") {
-            format!("what answers there speaks no TLS: look at url, and at who answers at that address ({error})")
+            format!(
+                "what answers there speaks no TLS: look at url, and at who answers at that address ({error})"
+            )
         } else {
             format!("it can't be reached: {error}")
         }

@@ -63,7 +63,7 @@ pub use batch::Batch;
 pub use header::{Header, OVERHEAD};
 pub use key::{KeyTextError, PublicKey, SecretKey};
 pub use keyring::{Accepted, Generation, Generations, Keyring, KeyringError};
-pub use open::{OpenError, Opened, Opener};
+pub use open::{MOST_AHEAD_MS, OpenError, Opened, Opener};
 pub use replay::{Freshness, REPLAY_WINDOW, ReplayWindow};
 pub use seal::{MAX_COUNTER, SealError, Sealer};
 

@@ -4,7 +4,7 @@ use crate::derive::nonce;
 use crate::header::{ASSOCIATED_BYTES, FullHeader, HEADER_BYTES, Header, HeaderError, TAG_BYTES};
 use crate::keyring::{KeyringError, Keys, OpeningKey};
 use lru::LruCache;
-use postern_types::{InstanceId, Link};
+use postern_types::{InstanceId, Link, Stage};
 use ring::aead::{Aad, LessSafeKey};
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -32,8 +32,28 @@ pub enum OpenError {
     #[error("seal does not hold")]
     Forged,
     /// Genuine, but past its deadline.
-    #[error("past its deadline")]
-    Expired,
+    #[error(
+        "past its deadline by {:.1} s: it was held up on its way, or the clock of the {sender} is behind this machine's",
+        seconds(*.ago_ms)
+    )]
+    Expired {
+        /// Who sealed it.
+        sender: Stage,
+        /// How long the deadline is past, in milliseconds.
+        ago_ms: u64,
+    },
+    /// Genuine, but made to be good for longer than any stage makes one. Whoever kept a copy could hand it on when
+    /// nobody remembers the first any more.
+    #[error(
+        "its deadline is {:.1} s away, more than any is: the clock of the {sender} is ahead of this machine's",
+        seconds(*.ahead_ms)
+    )]
+    Early {
+        /// Who sealed it.
+        sender: Stage,
+        /// How far away the deadline is, in milliseconds.
+        ahead_ms: u64,
+    },
 }
 
 impl OpenError {
@@ -45,9 +65,18 @@ impl OpenError {
             OpenError::WrongLink => "wrong-link",
             OpenError::Epoch => "epoch",
             OpenError::Forged => "forged",
-            OpenError::Expired => "expired",
+            OpenError::Expired { .. } => "expired",
+            OpenError::Early { .. } => "early",
         }
     }
+}
+
+/// No stage makes an envelope for another that is good for longer than a minute; the rest is for clocks that differ. Who
+/// remembers what has ended, to refuse a copy of it, must do so for at least as long.
+pub const MOST_AHEAD_MS: u64 = 240_000;
+
+fn seconds(ms: u64) -> f64 {
+    std::time::Duration::from_millis(ms).as_secs_f64()
 }
 
 /// An envelope that was opened: its sender is the other end of the link, and nothing of it has changed.
@@ -129,15 +158,28 @@ impl Opener {
         }
         self.follow();
         let body = self.authenticate(&full, sealed, now_ms)?;
-        if now_ms > full.header.deadline_ms {
-            return Err(OpenError::Expired);
-        }
+        self.in_time(full.header.deadline_ms, now_ms)?;
         Ok(Opened {
             header: full.header,
             sender: full.sender,
             counter: full.counter,
             body,
         })
+    }
+
+    /// Whether a genuine envelope with this deadline is good now.
+    fn in_time(&self, deadline_ms: u64, now_ms: u64) -> Result<(), OpenError> {
+        let sender = self.link.sender();
+        if let Some(ago_ms) = now_ms.checked_sub(deadline_ms).filter(|ago| *ago > 0) {
+            return Err(OpenError::Expired { sender, ago_ms });
+        }
+        let ahead_ms = deadline_ms.saturating_sub(now_ms);
+        // What a stage seals for itself may be a ticket, which lasts as long as a session may.
+        let is_bounded = sender != self.link.receiver() && deadline_ms != Header::NO_DEADLINE;
+        if is_bounded && ahead_ms > MOST_AHEAD_MS {
+            return Err(OpenError::Early { sender, ahead_ms });
+        }
+        Ok(())
     }
 
     #[cfg(test)]

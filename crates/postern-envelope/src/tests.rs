@@ -211,13 +211,50 @@ fn another_stages_secret_cannot_seal_or_open() {
 }
 
 #[test]
+fn a_clock_that_is_wrong_is_named_with_its_stage() {
+    let (mut sealer, mut opener) = ends(Link::FrontendToQueryValidator);
+    let mut at = |deadline_ms| {
+        let head = Header {
+            deadline_ms,
+            ..header()
+        };
+        let mut envelope = sealed(&mut sealer, &head, b"x");
+        opener
+            .open(&mut envelope, NOW)
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    };
+    at(NOW + crate::MOST_AHEAD_MS).unwrap();
+    at(Header::NO_DEADLINE).unwrap();
+    assert_eq!(
+        at(NOW + crate::MOST_AHEAD_MS + 1).unwrap_err(),
+        "its deadline is 240.0 s away, more than any is: the clock of the frontend is ahead of this machine's"
+    );
+    assert_eq!(
+        at(NOW - 90_500).unwrap_err(),
+        "past its deadline by 90.5 s: it was held up on its way, or the clock of the frontend is behind this machine's"
+    );
+    // A ticket lasts for hours.
+    let (mut sealer, mut opener) = ends(Link::QueryValidatorToItself);
+    let ticket = Header {
+        deadline_ms: NOW + 12 * 3_600_000,
+        ..header()
+    };
+    let mut envelope = sealed(&mut sealer, &ticket, b"x");
+    opener.open(&mut envelope, NOW).unwrap();
+}
+
+#[test]
 fn a_deadline_holds_to_the_millisecond_and_only_for_genuine_envelopes() {
     let (mut sealer, mut opener) = ends(Link::FrontendToQueryValidator);
     let envelope = sealed(&mut sealer, &header(), b"x");
     opener.open(&mut envelope.clone(), NOW + 1000).unwrap();
     assert_eq!(
         opener.open(&mut envelope.clone(), NOW + 1001).unwrap_err(),
-        OpenError::Expired
+        OpenError::Expired {
+            sender: Stage::Frontend,
+            ago_ms: 1
+        }
     );
     let mut forged = envelope.clone();
     *forged.last_mut().unwrap() ^= 1;
@@ -395,7 +432,7 @@ proptest! {
 
     #[test]
     fn any_header_and_body_come_back(
-        session: [u8; 16], sequence: u64, exchange: u64, part: u32, deadline_ms in NOW..,
+        session: [u8; 16], sequence: u64, exchange: u64, part: u32, deadline_ms in NOW..=NOW + crate::MOST_AHEAD_MS,
         body in prop::collection::vec(any::<u8>(), 0..2000),
     ) {
         let header = Header { session: SessionId(session), sequence, exchange, part, deadline_ms };

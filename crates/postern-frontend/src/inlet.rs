@@ -108,6 +108,7 @@ impl Sorter {
             .openers
             .answers
             .open(envelope, now_ms)
+            .inspect_err(|error| tracing::warn!(%error, "an envelope does not open"))
             .map_err(|error| error.name())?;
         match self.seen.offer(opened.sender, opened.counter) {
             Freshness::Fresh => {}

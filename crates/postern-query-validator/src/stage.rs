@@ -135,7 +135,7 @@ impl Validator {
         let opened = match self.keys.inlet.open(envelope, now_ms) {
             Ok(opened) => opened,
             Err(error) => {
-                tracing::warn!(reason = error.name(), "envelope refused");
+                tracing::warn!(%error, "envelope refused");
                 record(&record::dropped(now_ms, error.name()));
                 return;
             }

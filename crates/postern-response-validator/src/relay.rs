@@ -5,7 +5,7 @@ use crate::watch::Watch;
 use bytes::Bytes;
 use postern_bus::DRAIN_BYTES;
 use postern_bus::relay::{Output, Step};
-use postern_envelope::{Batch, SealError, batch};
+use postern_envelope::{Batch, OpenError, SealError, batch};
 use postern_ledger::{Details, Event, Ledger, Level, Outcome, Record};
 use postern_runtime::{LinkKeys, Reload};
 use postern_types::Slot;
@@ -111,6 +111,12 @@ impl Relay {
         };
         for envelope in envelopes {
             if let Err(refused) = self.pass(now_ms, envelope, work) {
+                // Whose clock it may be is for the log; of what is forged there is nothing to be told.
+                if let Refused::Closed(error @ (OpenError::Expired { .. } | OpenError::Early { .. })) =
+                    refused
+                {
+                    tracing::warn!(%error, "an envelope does not open");
+                }
                 work.refuse(refused.name(), refused.level());
             }
         }

@@ -55,7 +55,7 @@ impl Refused {
     /// How much it matters: what is late happens, what is forged does not.
     pub fn level(self) -> Level {
         match self {
-            Refused::Closed(OpenError::Expired) => Level::Warn,
+            Refused::Closed(OpenError::Expired { .. }) => Level::Warn,
             Refused::Closed(_) | Refused::Nonsense | Refused::Unsealed(_) => Level::Alert,
         }
     }
@@ -255,7 +255,7 @@ impl Validator {
     fn open_contract(&mut self, part: &mut Part<'_>) -> Result<Contract, &'static str> {
         let opened = self.contracts.open(&mut part.contract, part.now_ms);
         let opened = opened.map_err(|error| match error {
-            OpenError::Expired => "contract-expired",
+            OpenError::Expired { .. } => "contract-expired",
             _ => "contract-forged",
         })?;
         if !opened.header.same_exchange(&part.header) {

@@ -127,7 +127,7 @@ impl<'a> Hijacker<'a> {
                 _ => None,
             })
             .await;
-        let opened = self.answers.open(&mut blob, 0).unwrap();
+        let opened = self.answers.open(&mut blob, crate::scene::now_ms()).unwrap();
         postern_types::body::decode(opened.body).unwrap().0
     }
 

@@ -244,7 +244,7 @@ impl Tap {
             };
             for envelope in envelopes {
                 let raw = envelope.to_vec();
-                if let Ok(opened) = self.opener.open(envelope, 0) {
+                if let Ok(opened) = self.opener.open(envelope, now_ms()) {
                     self.waiting.push(Heard {
                         header: opened.header,
                         sender: opened.sender,

@@ -167,7 +167,13 @@ fn an_envelope_that_does_not_open_goes_no_further() {
         );
     }
     let late = ring.validator.step(here.deadline_ms + 1, &mut good.clone()).err();
-    assert_eq!(late, Some(Refused::Closed(OpenError::Expired)));
+    assert_eq!(
+        late,
+        Some(Refused::Closed(OpenError::Expired {
+            sender: Stage::Backend,
+            ago_ms: 1
+        }))
+    );
     let of_another_ring = super::ring().sealed(&here, DirtyBody::Grant { bytes: 1 }, b"");
     let forged = ring.validator.step(NOW, &mut of_another_ring.clone()).err();
     assert_eq!(forged, Some(Refused::Closed(OpenError::Forged)));
