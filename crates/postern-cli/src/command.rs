@@ -1,17 +1,15 @@
 //! The command line of `postern`.
 
+mod init;
+mod keys;
+
 use crate::console::say;
-use crate::database_url::DatabaseUrl;
 use crate::directory::RingDirectory;
-use crate::init::{DEFAULT_LISTEN, DEFAULT_NATS_PORT, InitOptions, Sandbox, init};
-use crate::keys::{self, Renewed};
-use crate::nats_auth::{DEFAULT_JWT_LIFETIME, NatsAuth};
-use crate::ring_config::{Storage, Topology};
 use crate::status::Status;
 use crate::supervise::{UpOptions, up};
 use crate::tether::{self, DeathSignal};
 use crate::users::{self, User, UsersFile};
-use crate::{audit, catalog, doctor, firewall, policy, rotation, terminal};
+use crate::{audit, catalog, doctor, firewall, policy, terminal};
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use postern_runtime::unix_ms;
@@ -44,7 +42,7 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Init(Init),
+    Init(Box<init::Init>),
     Up(Up),
     Status(StatusArgs),
     Catalog(catalog::CatalogArgs),
@@ -57,56 +55,9 @@ enum Command {
     #[command(subcommand)]
     Audit(AuditCommand),
     #[command(subcommand)]
-    Keys(KeysCommand),
+    Keys(keys::KeysCommand),
     #[command(hide = true)]
     Tether(Tether),
-}
-
-/// Make the directory of a new ring: keys, certificate, configuration, first policy.
-#[derive(Args)]
-#[command(after_help = "Example:
-  postern init ring --database postgres://postern:secret@127.0.0.1/shop?sslmode=require
-
-The login role of the URL should own nothing; make it a NOINHERIT member of the roles that the policy names.")]
-struct Init {
-    /// Directory to make; must not exist, or be empty.
-    #[arg(value_name = "DIR")]
-    directory: PathBuf,
-    /// The database behind the ring: postgres://USER:PASSWORD@HOST:PORT/DATABASE.
-    // Not parsed by clap: its message would repeat the password.
-    #[arg(long, value_name = "URL", env = "POSTERN_DATABASE", hide_env_values = true)]
-    database: String,
-    /// Shape of the ring.
-    #[arg(long, value_enum, default_value = "full")]
-    topology: Topology,
-    /// Where clients connect.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = DEFAULT_LISTEN)]
-    listen: String,
-    /// Port of the first NATS server; the other three follow.
-    #[arg(long, value_name = "PORT", default_value_t = DEFAULT_NATS_PORT)]
-    nats_port_base: u16,
-    /// Where messages in flight are kept.
-    #[arg(long, value_enum, default_value = "file")]
-    storage: Storage,
-    /// Whether a stage starts where the kernel can't take away from it what it does not need.
-    #[arg(long, value_enum, default_value = "required")]
-    sandbox: Sandbox,
-    /// Write rules for nftables and systemd too; see `postern firewall`.
-    #[arg(long)]
-    firewall: bool,
-    /// How the stages sign in to the NATS servers.
-    #[arg(long, value_enum, default_value = "jwt")]
-    nats_auth: NatsAuth,
-    /// How long their JWTs are good for, in seconds: at most a week.
-    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_JWT_LIFETIME.as_secs(),
-          value_parser = clap::value_parser!(u64).range(3..=604_800))]
-    nats_jwt_lifetime: u64,
-    /// Leave TLS away between stages and NATS servers. Only for hops that never leave this machine.
-    #[arg(long)]
-    nats_without_tls: bool,
-    /// Print one JSON object.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Run a whole ring on this machine until Ctrl-C.
@@ -229,45 +180,6 @@ enum AuditCommand {
     VerifyProof(audit::VerifyProofArgs),
 }
 
-/// Renew what the parts of a ring know each other by, and what they seal with.
-#[derive(Debug, Subcommand)]
-enum KeysCommand {
-    Renew(KeysRenew),
-    Revoke(KeysRevoke),
-    Rotate(rotation::Rotate),
-}
-
-/// Make new JWTs for the users of the NATS servers. Running stages take them by themselves.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:
-  postern keys renew ring
-
-`postern up` does it by itself when a third of the lifetime is left. Where stages run on other machines, copy
-keys/nats/STAGE there afterwards; keys/nats/operator stays here.")]
-struct KeysRenew {
-    /// The ring's directory.
-    #[arg(value_name = "DIR")]
-    directory: PathBuf,
-    /// New certificates for the hops as well, of the CA that the ring has.
-    #[arg(long)]
-    certificates: bool,
-}
-
-/// Give a user of the NATS servers a new key, and have the servers refuse the one it had.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:
-  postern keys revoke backend --dir ring
-
-Users are the four stages and admin. A ring that is up goes on: the servers put the old key out, and the stage takes the
-new one by itself.")]
-struct KeysRevoke {
-    /// Name of the user.
-    user: String,
-    /// The ring's directory.
-    #[arg(long = "dir", value_name = "DIR")]
-    directory: PathBuf,
-}
-
 /// Become a command that ends when its parent does.
 #[derive(Debug, Args)]
 struct Tether {
@@ -287,7 +199,7 @@ struct Tether {
 /// A sentence for the person at the terminal.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
-        Command::Init(args) => run_init(args),
+        Command::Init(args) => init::run(*args),
         Command::Up(args) => run_up(args),
         Command::Status(args) => run_status(&args),
         Command::Catalog(args) => catalog::run(&args),
@@ -305,83 +217,12 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Audit(AuditCommand::Publish(args)) => audit::publish(&args),
         Command::Audit(AuditCommand::Prove(args)) => audit::prove(&args),
         Command::Audit(AuditCommand::VerifyProof(args)) => audit::verify_proof(&args),
-        Command::Keys(KeysCommand::Renew(args)) => run_keys_renew(&args),
-        Command::Keys(KeysCommand::Revoke(args)) => run_keys_revoke(&args),
-        Command::Keys(KeysCommand::Rotate(args)) => rotation::run(&args),
+        Command::Keys(command) => keys::run(&command),
         Command::Tether(args) => {
             tether::become_command(args.parent, args.signal, &args.command)?;
             Ok(ExitCode::FAILURE)
         }
     }
-}
-
-fn run_init(args: Init) -> anyhow::Result<ExitCode> {
-    let port = |n: u16| {
-        args.nats_port_base
-            .checked_add(n)
-            .context("the NATS ports must be below 65536")
-    };
-    let options = InitOptions {
-        directory: args.directory.clone(),
-        database: args.database.parse::<DatabaseUrl>().context("--database")?,
-        topology: args.topology,
-        listen: args.listen.clone(),
-        nats_ports: [port(0)?, port(1)?, port(2)?, port(3)?],
-        storage: args.storage,
-        sandbox: args.sandbox,
-        nats_auth: args.nats_auth,
-        nats_jwt_lifetime: Duration::from_secs(args.nats_jwt_lifetime),
-        nats_tls: !args.nats_without_tls,
-    };
-    let ring = init(&options)?;
-    if args.firewall {
-        firewall::write(&ring)?;
-    }
-    let shown = args.directory.display();
-    if args.json {
-        say!("{}", json!({ "directory": ring.path(), "listen": args.listen }));
-    } else {
-        say!(
-            "Made a ring in {shown}. Next:
-  edit {shown}/policy/policy.yaml               what may run
-  postern user add NAME --roles app --dir {shown}
-  postern up {shown}"
-        );
-    }
-    if let Some(warning) = args.nats_auth.warning() {
-        eprintln!("\nWarning: {warning}");
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn run_keys_renew(args: &KeysRenew) -> anyhow::Result<ExitCode> {
-    let ring = RingDirectory::new(&args.directory);
-    match keys::renew(&ring, &ring.ring_config()?)? {
-        Renewed::ForSeconds(seconds) => {
-            say!("The JWTs for the NATS servers are new, and good for {seconds} s.")
-        }
-        Renewed::NothingRunsOut => say!("The users of the NATS servers have no JWTs; nothing runs out."),
-    }
-    if args.certificates {
-        keys::renew_certificates(&ring)?;
-        keys::reload(&ring)?;
-        say!("The certificates of the hops are new.");
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn run_keys_revoke(args: &KeysRevoke) -> anyhow::Result<ExitCode> {
-    let ring = RingDirectory::new(&args.directory);
-    keys::revoke(&ring, &ring.ring_config()?, &args.user)?;
-    let user = &args.user;
-    if keys::reload(&ring)? {
-        say!("{user} has a new key; the NATS servers refuse the one before.");
-    } else {
-        say!(
-            "{user} has a new key. NATS servers that run elsewhere must reload nats/*.accounts.conf (SIGHUP)."
-        );
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn run_up(args: Up) -> anyhow::Result<ExitCode> {

@@ -1,7 +1,7 @@
 //! `postern init`: makes the directory of a new ring, with keys, passwords, certificate and policy.
 
 use crate::audit;
-use crate::certificate;
+use crate::certificate::{self, OwnAuthority};
 use crate::database_url::DatabaseUrl;
 use crate::directory::RingDirectory;
 use crate::hop::Hop;
@@ -72,6 +72,8 @@ pub struct InitOptions {
     pub nats_jwt_lifetime: Duration,
     /// Whether the hops speak TLS, with a certificate on both ends.
     pub nats_tls: bool,
+    /// The CA of the hops; `None` makes one.
+    pub nats_ca: Option<OwnAuthority>,
 }
 
 impl InitOptions {
@@ -88,6 +90,7 @@ impl InitOptions {
             nats_auth: NatsAuth::Jwt,
             nats_jwt_lifetime: DEFAULT_JWT_LIFETIME,
             nats_tls: true,
+            nats_ca: None,
         }
     }
 }
@@ -173,7 +176,7 @@ fn write_nats(
         nats_auth::make_operator(ring)?;
     }
     if options.nats_tls {
-        certificate::make(ring, &users)?;
+        certificate::make(ring, &users, options.nats_ca.as_ref())?;
     }
     let (frontends, backends) = (std::slice::from_ref(frontend), std::slice::from_ref(backend));
     for (hop, port) in Hop::ALL.into_iter().zip(options.nats_ports) {

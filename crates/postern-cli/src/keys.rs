@@ -1,7 +1,7 @@
 //! `postern keys`: new JWTs and certificates for the users of the NATS servers before the old ones run out, and an
 //! end to a key that somebody else may have.
 
-use crate::certificate;
+use crate::certificate::{self, Issued};
 use crate::directory::RingDirectory;
 use crate::hop::Hop;
 use crate::nats;
@@ -64,12 +64,29 @@ pub fn renew_if_due(ring: &RingDirectory, config: &RingConfig) -> anyhow::Result
     Ok(true)
 }
 
-/// Gives the NATS servers and all of their users new certificates of the ring's CA.
+/// Gives the NATS servers and all of their users new certificates of the ring's CA; requests for them, if its key is not
+/// here.
 ///
 /// # Errors
 /// When the ring has no CA, or a file can't be written.
-pub fn renew_certificates(ring: &RingDirectory) -> anyhow::Result<()> {
+pub fn renew_certificates(ring: &RingDirectory) -> anyhow::Result<Issued> {
     certificate::issue(ring, &nats::all_user_names())
+}
+
+/// Does so when less than a third of the time is left to one of them, and has the servers take them. Says whether it
+/// did.
+///
+/// # Errors
+/// When they can't be made; what is there then goes on to be used.
+pub fn renew_certificates_if_due(ring: &RingDirectory, config: &RingConfig) -> anyhow::Result<bool> {
+    let speaks_tls = config.nats.values().any(|nats| nats.admin_tls.is_some());
+    if !speaks_tls || !certificate::are_due(ring, &nats::all_user_names(), now_s())? {
+        return Ok(false);
+    }
+    match renew_certificates(ring)? {
+        Issued::Certificates => reload(ring).map(|_| true),
+        Issued::Requests => bail!("{}", certificate::TO_BE_SIGNED),
+    }
 }
 
 /// Revoked keys by server: until when their JWTs could still count, in seconds since 1970 of the revocation.

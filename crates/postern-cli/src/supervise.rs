@@ -223,6 +223,13 @@ async fn keep_credentials_fresh(ring: &RingDirectory, config: &RingConfig) -> st
                 "the JWTs for the NATS servers could not be renewed: {error:#}"
             )),
         }
+        match keys::renew_certificates_if_due(ring, config) {
+            Ok(false) => {}
+            Ok(true) => log::own("renewed the certificates of the hops"),
+            Err(error) => log::own(&format!(
+                "the certificates of the hops could not be renewed: {error:#}"
+            )),
+        }
     }
 }
 

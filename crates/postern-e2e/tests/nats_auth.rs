@@ -10,8 +10,9 @@
 
 use postern_bus::provision::{Admin, server_version};
 use postern_bus::{SignIn, TlsConfig};
+use postern_cli::certificate::OwnAuthority;
 use postern_e2e::pgbench::flawless;
-use postern_testkit::{Hop, NatsAuth, Options, Part, Ring, Stage};
+use postern_testkit::{Authority, Hop, NatsAuth, Options, Part, Ring, Stage};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -220,4 +221,29 @@ async fn a_ring_whose_jwts_ran_out_says_so_and_serves_again_once_they_are_renewe
     };
     tokio::spawn(connection);
     client.simple_query("SELECT 1").await.unwrap();
+}
+
+/// The hops' certificates are of the operator's CA, and those of another ring's are worth nothing.
+#[tokio::test]
+async fn hops_with_certificates_of_the_operators_authority() {
+    let folder = tempfile::tempdir().unwrap();
+    let stem = folder.path().join("own");
+    let own = Authority::new("The operator's CA").unwrap();
+    own.write(&stem).unwrap();
+    let ring = Ring::start(Options {
+        nats_ca: Some(OwnAuthority {
+            certificate: stem.with_extension("crt"),
+            key: Some(stem.with_extension("key")),
+        }),
+        ..Options::default()
+    })
+    .await
+    .unwrap();
+    for stage in Stage::ALL {
+        let known = ring.directory().join(format!("keys/nats/{stage}/ca.crt"));
+        assert_eq!(fs::read_to_string(known).unwrap(), own.pem());
+    }
+    assert!(flawless(&ring, 2).await.unwrap() > 0);
+    ring.renew_nats_certificates().unwrap();
+    assert!(flawless(&ring, 2).await.unwrap() > 0);
 }

@@ -32,6 +32,18 @@ impl Authority {
         self.0.pem()
     }
 
+    /// Writes its own certificate and key to `STEM.crt` and `STEM.key`.
+    ///
+    /// # Errors
+    /// When the files can't be written.
+    pub fn write(&self, stem: &Path) -> anyhow::Result<()> {
+        secret_file::write(&stem.with_extension("crt"), &self.pem())?;
+        Ok(secret_file::write(
+            &stem.with_extension("key"),
+            &self.0.key().serialize_pem(),
+        )?)
+    }
+
     /// Writes `STEM.crt` and `STEM.key` for these names, the first of which is the common name; good from and until
     /// so many days from now.
     ///

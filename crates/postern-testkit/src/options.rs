@@ -1,5 +1,6 @@
 //! What a test wants of its ring.
 
+use postern_cli::certificate::OwnAuthority;
 use postern_cli::nats_auth::{DEFAULT_JWT_LIFETIME, NatsAuth};
 use postern_cli::ring_config::Storage;
 use postern_types::Stage;
@@ -39,6 +40,8 @@ pub struct Options {
     pub nats_jwt_lifetime: Duration,
     /// Whether the hops speak TLS.
     pub nats_tls: bool,
+    /// The CA of the hops; `None` makes one.
+    pub nats_ca: Option<OwnAuthority>,
     /// PostgreSQL offers TLS, and the Backend insists on it and on the server's name. Only for a PostgreSQL
     /// that was built with OpenSSL, as Debian's is.
     pub database_tls: bool,
@@ -64,6 +67,7 @@ impl Default for Options {
             nats_auth: NatsAuth::Jwt,
             nats_jwt_lifetime: DEFAULT_JWT_LIFETIME,
             nats_tls: true,
+            nats_ca: None,
         }
     }
 }

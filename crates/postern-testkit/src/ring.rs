@@ -109,6 +109,7 @@ impl Ring {
         settings.nats_auth = options.nats_auth;
         settings.nats_jwt_lifetime = options.nats_jwt_lifetime;
         settings.nats_tls = options.nats_tls;
+        settings.nats_ca.clone_from(&options.nats_ca);
         // Tests of what a ring does run on any kernel; that a stage insists is tested where the sandbox is.
         settings.sandbox = Sandbox::BestEffort;
         for (wanted, port) in settings.nats_ports.iter_mut().zip(&nats_ports) {
