@@ -240,6 +240,10 @@ fn jwts_are_renewed_for_as_long_as_the_ring_is_up() {
         let before = jwt();
         wait_for(&format!("renewal {round}"), || jwt() != before);
     }
+    // A certificate that is missing is as good as one that has run out.
+    let certificate = ring.ring.join("keys/nats/backend/tls.crt");
+    fs::remove_file(&certificate).unwrap();
+    wait_for("a certificate", || certificate.exists());
     // Its own credentials are renewed too: a server that begins anew gets its stream.
     let before = ring.pid_of(Part::Nats(Hop::DirtyQuery)).unwrap();
     let store = ring.ring.join("nats/dirty-query");
