@@ -19,23 +19,45 @@ const SCALE: u32 = 4;
 /// When one failed, a client was lost, or there was none.
 pub async fn flawless(ring: &Ring, seconds: u32) -> anyhow::Result<u64> {
     let program = make_tables(ring, &["-s", "1"])?;
-    let url = ring.url("owner");
-    let run = tokio::task::spawn_blocking(move || {
-        Command::new(&program)
-            .args([
-                "-n",
-                "-S",
-                "-M",
-                "extended",
-                "-c",
-                "8",
-                "-T",
-                &seconds.to_string(),
-                &url,
-            ])
-            .output()
-    });
-    let output = run.await?.context("can't run pgbench")?;
+    let seconds = seconds.to_string();
+    whole_run(
+        ring,
+        &program,
+        &["-S", "-M", "extended", "-c", "8", "-T", &seconds],
+    )
+    .await
+}
+
+/// The same in every mode of pgbench, with its SELECTs and with its TPC-B-like script, with one client and with 64.
+///
+/// # Errors
+/// As for [`flawless`].
+pub async fn flawless_in_every_mode(ring: &Ring) -> anyhow::Result<u64> {
+    let program = make_tables(ring, &["-s", "1"])?;
+    let mut processed = 0_u64;
+    for mode in ["simple", "extended", "prepared"] {
+        for (script, clients, each) in [
+            ("select-only", "1", "200"),
+            ("select-only", "64", "30"),
+            ("tpcb-like", "1", "20"),
+            ("tpcb-like", "64", "3"),
+        ] {
+            // A thread for each client: pgbench prepares without looking after the thread's other clients, which may
+            // hold all connections of the pool in their transactions meanwhile.
+            let arguments = ["-b", script, "-M", mode, "-c", clients, "-j", clients, "-t", each];
+            let done = whole_run(ring, &program, &arguments).await;
+            processed += done.with_context(|| format!("{script}, {mode}, {clients} clients"))?;
+        }
+    }
+    Ok(processed)
+}
+
+async fn whole_run(ring: &Ring, program: &Path, arguments: &[&str]) -> anyhow::Result<u64> {
+    let mut command = Command::new(program);
+    command.arg("-n").args(arguments).arg(ring.url("owner"));
+    let output = tokio::task::spawn_blocking(move || command.output())
+        .await?
+        .context("can't run pgbench")?;
     let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
     ensure!(output.status.success() && !said.contains("aborted"), "{said}");
     let failed = number_after(&said, "number of failed transactions: ");

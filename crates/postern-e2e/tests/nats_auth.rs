@@ -11,7 +11,7 @@
 use postern_bus::provision::{Admin, server_version};
 use postern_bus::{SignIn, TlsConfig};
 use postern_cli::certificate::OwnAuthority;
-use postern_e2e::pgbench::flawless;
+use postern_e2e::pgbench::{flawless, flawless_in_every_mode};
 use postern_testkit::{Authority, Hop, NatsAuth, Options, Part, Ring, Stage};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ async fn serves_by(auth: NatsAuth, tls: bool) {
             ..Options::default()
         };
         let ring = Ring::start(options).await.unwrap();
-        let processed = flawless(&ring, 3).await.unwrap();
+        let processed = flawless_in_every_mode(&ring).await.unwrap();
         println!("{auth:?}, TLS {tls}: {processed} transactions");
     }
 }
