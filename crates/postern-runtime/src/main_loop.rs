@@ -3,7 +3,7 @@
 use crate::config::{ConfigError, load_config};
 use crate::context::{ReadyFile, StageContext};
 use crate::keys::KeysError;
-use crate::sandbox::{self, SandboxError, Sandboxed};
+use crate::sandbox::{self, SandboxError, SandboxMode, Sandboxed};
 use crate::{hardening, telemetry};
 use clap::{Arg, Command, value_parser};
 use postern_bus::{ConnectError, SecretError};
@@ -143,6 +143,9 @@ where
     R: Future<Output = StageResult>,
 {
     let config: C = load_config(&arguments.config)?;
+    if config.sandbox() != SandboxMode::Off {
+        hardening::give_up_root(&arguments.config)?;
+    }
     // Before the sandbox, which allows no program to be started.
     postern_bus::leave_out_system_certificates()?;
     // Absolute before the directory changes: it was given on the command line.

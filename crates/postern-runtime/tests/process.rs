@@ -252,3 +252,54 @@ fn a_call_that_is_not_listed_is_refused_or_ends_the_process() {
     let ended = attempt("strict", "link", "other", 1);
     assert_eq!(ended.status.signal(), Some(Signal::SYS.as_raw()));
 }
+
+/// What the process's status says after this name.
+fn status(child: &Child, field: &str) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    line.unwrap_or_default()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[test]
+fn nothing_of_root_is_left() {
+    let is_root = rustix::process::geteuid().is_root();
+    // Somebody else's configuration is only of interest to root, who could read it otherwise.
+    let nobody = 65_534;
+    for owner in [None, Some(nobody)]
+        .into_iter()
+        .filter(|owner| owner.is_none() || is_root)
+    {
+        let fixture = Fixture::new("action = 'wait'\nnote = 'note'\nsandbox = 'best-effort'\n");
+        for path in [fixture.path("."), fixture.path("frontend.toml")] {
+            std::os::unix::fs::chown(path, owner, owner).unwrap();
+        }
+        // The example itself must be in reach of that user.
+        let copy = fixture.path("stage");
+        std::fs::copy(stage().get_program(), &copy).unwrap();
+        let mut child = Command::new(copy)
+            .arg("--config")
+            .arg(fixture.path("frontend.toml"))
+            .arg("--ready-file")
+            .arg(fixture.path("ready"))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        fixture.wait_for("ready", &mut child);
+        for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
+            assert_eq!(status(&child, set).trim_start_matches('0'), "", "{set}");
+        }
+        let own = rustix::process::geteuid().as_raw();
+        let expected = owner.unwrap_or(own).to_string();
+        assert_eq!(status(&child, "Uid:"), [&*expected; 4].join(" "));
+        if owner.is_some() {
+            assert_eq!(status(&child, "Gid:"), [&*expected; 4].join(" "));
+            assert_eq!(status(&child, "Groups:"), "");
+        }
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", log(&output));
+    }
+}
