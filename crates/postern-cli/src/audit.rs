@@ -337,7 +337,12 @@ fn write_cross(cross: &CrossReport, out: &mut impl Write) -> io::Result<()> {
 }
 
 fn finding_json(finding: &Finding) -> Value {
-    json!({ "file": finding.file, "line": finding.line, "message": finding.kind.to_string() })
+    json!({
+        "file": finding.file,
+        "line": finding.line,
+        "record": finding.record(),
+        "message": finding.kind.to_string()
+    })
 }
 
 fn cross_json(cross: &io::Result<CrossReport>) -> Value {

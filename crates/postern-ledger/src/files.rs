@@ -45,7 +45,8 @@ pub(crate) fn list(directory: &Path) -> io::Result<Vec<RecordFile>> {
     Ok(files)
 }
 
-fn number_of(name: &str) -> Option<u64> {
+/// Number of the first record of the file of this name.
+pub(crate) fn number_of(name: &str) -> Option<u64> {
     let digits = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
     let number = digits.parse().ok()?;
     (file_name(number) == name).then_some(number)

@@ -37,13 +37,24 @@ pub struct Finding {
     pub kind: FindingKind,
 }
 
+impl Finding {
+    /// The number that the record in this line has where nothing is wrong; `None` where it is about a whole file.
+    pub fn record(&self) -> Option<u64> {
+        let before = self.line.checked_sub(1)?;
+        files::number_of(&self.file)?.checked_add(before)
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.file.is_empty(), self.line) {
-            (true, _) => write!(f, "{}", self.kind),
-            (false, 0) => write!(f, "{}: {}", self.file, self.kind),
-            (false, line) => write!(f, "{}:{line}: {}", self.file, self.kind),
+        if !self.file.is_empty() {
+            write!(f, "{}:", self.file)?;
         }
+        if let Some(record) = self.record() {
+            write!(f, "{}: record {record}:", self.line)?;
+        }
+        let space = if self.file.is_empty() { "" } else { " " };
+        write!(f, "{space}{}", self.kind)
     }
 }
 

@@ -42,10 +42,15 @@ pub enum WitnessKind {
         last: u64,
     },
     /// The ledger lacks records that were signed.
-    #[error("records that were signed are missing: record {last} of the file that begins with {segment}")]
+    #[error(
+        "records that were signed are missing: the ledger goes to record {reached}, and record {last} of the file that \
+         begins with {segment} was signed"
+    )]
     Missing {
         /// First record of the file.
         segment: u64,
+        /// Number of the last record that is there and follows the one before; 0 for none.
+        reached: u64,
         /// Last record that the checkpoint covers.
         last: u64,
     },
@@ -148,6 +153,7 @@ impl Witness {
         for (line, checkpoint) in waiting.into_values().flatten() {
             let kind = WitnessKind::Missing {
                 segment: checkpoint.segment,
+                reached: course.reached(),
                 last: checkpoint.last_record(),
             };
             findings.push(WitnessFinding { line: *line, kind });
@@ -188,6 +194,11 @@ impl Course {
             segment: 0,
             hash: [0; 32],
         }
+    }
+
+    /// Number of the last record that was passed; 0 before the first.
+    fn reached(&self) -> u64 {
+        self.segment.saturating_add(self.tree.leaves()).saturating_sub(1)
     }
 
     /// Goes on to the head. `passed` is called after each record, `ended` at the end of each file and at the head.

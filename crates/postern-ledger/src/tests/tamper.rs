@@ -215,6 +215,6 @@ fn findings_read_well() {
     };
     assert_eq!(
         text.to_string(),
-        "ledger-00000000000000000001.jsonl:3: the record was changed: its hash does not match"
+        "ledger-00000000000000000001.jsonl:3: record 3: the record was changed: its hash does not match"
     );
 }

@@ -128,8 +128,13 @@ fn rewritten(line: u64, after: u64, last: u64) -> WitnessFinding {
     WitnessFinding { line, kind }
 }
 
-fn missing(line: u64, segment: u64, last: u64) -> WitnessFinding {
-    let kind = WitnessKind::Missing { segment, last };
+/// A checkpoint of records up to `last` in the file that begins with `segment`; the ledger goes to `reached`.
+fn missing(line: u64, segment: u64, last: u64, reached: u64) -> WitnessFinding {
+    let kind = WitnessKind::Missing {
+        segment,
+        reached,
+        last,
+    };
     WitnessFinding { line, kind }
 }
 
@@ -208,9 +213,9 @@ fn changes_with_a_new_chain_are_found_by_the_checkpoints_and_named() {
         (
             "cut the tail, head too",
             |f| f[2].truncate(1),
-            &[missing(4, 7, 8)],
+            &[missing(4, 7, 8, 7)],
         ),
-        ("remove the last file", |f| f[2].clear(), &[missing(4, 7, 8)]),
+        ("remove the last file", |f| f[2].clear(), &[missing(4, 7, 8, 6)]),
         (
             "swap records of one kind",
             |f| f[2].swap(0, 1),
@@ -222,7 +227,7 @@ fn changes_with_a_new_chain_are_found_by_the_checkpoints_and_named() {
                 let l = f.remove(2);
                 f[1].extend(l)
             },
-            &[missing(4, 7, 8)],
+            &[missing(4, 7, 8, 8)],
         ),
     ];
     for (name, change, expected) in changes {
@@ -313,10 +318,10 @@ fn another_ledger_in_its_place_is_found() {
     fs::remove_dir_all(kept.path()).unwrap();
     let _other = Ledger::open(kept.path(), Stage::Backend, InstanceId([1; 16]), NOW).unwrap();
     let expected = [
-        missing(1, 1, 3),
-        missing(2, 4, 5),
-        missing(3, 4, 6),
-        missing(4, 7, 8),
+        missing(1, 1, 3, 1),
+        missing(2, 4, 5, 1),
+        missing(3, 4, 6, 1),
+        missing(4, 7, 8, 1),
     ];
     assert_eq!(kept.compare(), Err(expected.to_vec()));
 }
