@@ -16,8 +16,8 @@ pub fn scram(data: &[u8]) {
         return;
     };
     match kind % 6 {
-        0 => first(Mechanism::Plain, None, message),
-        1 => first(Mechanism::Plus, Some(END_POINT), message),
+        0 => first(Mechanism::Plain, &[], message),
+        1 => first(Mechanism::Plus, &[END_POINT, &[1; 32]], message),
         2 => last(message),
         3 => client(message),
         4 => verifier(message),
@@ -27,8 +27,8 @@ pub fn scram(data: &[u8]) {
     }
 }
 
-fn first(mechanism: Mechanism, end_point: Option<&[u8]>, message: &[u8]) {
-    if let Ok((_, state)) = server::first(mechanism, message, end_point, NONCE, &VERIFIER) {
+fn first(mechanism: Mechanism, end_points: &[&[u8]], message: &[u8]) {
+    if let Ok((_, state)) = server::first(mechanism, message, end_points, NONCE, &VERIFIER) {
         assert!(server::finish(&state, message, &VERIFIER).is_err());
     }
 }
@@ -36,7 +36,7 @@ fn first(mechanism: Mechanism, end_point: Option<&[u8]>, message: &[u8]) {
 fn last(message: &[u8]) {
     let opening = b"n,,n=,r=clientNONCE";
     let (_, state) =
-        server::first(Mechanism::Plain, opening, None, NONCE, &VERIFIER).expect("a good opening");
+        server::first(Mechanism::Plain, opening, &[], NONCE, &VERIFIER).expect("a good opening");
     assert!(
         server::finish(&state, message, &VERIFIER).is_err(),
         "signed in without the password"

@@ -2,12 +2,12 @@
 
 use crate::config::{DatabaseConfig, TlsMode};
 use anyhow::ensure;
-use postern_bus::{CertificateFault, SecretError, SecretSource};
+use postern_bus::pem::{self, PemError};
+use postern_bus::{CertificateFault, SecretSource};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use tokio_rustls::TlsConnector;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsError {
     /// A file is missing or wrong.
-    #[error("{0}")]
-    File(String),
-    /// The key can't be had.
     #[error(transparent)]
-    Secret(#[from] SecretError),
+    File(#[from] PemError),
+    /// Certificate and key are not of a pair.
+    #[error("{0}")]
+    Pair(String),
     /// What the database shows is not believed.
     #[error("{0}")]
     Server(String),
@@ -96,7 +96,7 @@ impl Tls {
             .with_safe_default_protocol_versions()
             .map_err(other)?;
         let builder = match &self.ca_file {
-            Some(file) => builder.with_root_certificates(authorities(file)?),
+            Some(file) => builder.with_root_certificates(pem::authorities(file)?),
             None => builder
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(Unchecked(provider))),
@@ -104,9 +104,9 @@ impl Tls {
         let client = match &self.own {
             None => builder.with_no_client_auth(),
             Some((file, key)) => builder
-                .with_client_auth_cert(certificates(file)?, private_key(key)?)
+                .with_client_auth_cert(pem::certificates(file)?, pem::private_key(key)?)
                 .map_err(|error| {
-                    TlsError::File(format!(
+                    TlsError::Pair(format!(
                         "`{}` and {key} do not go together: {error}",
                         file.display()
                     ))
@@ -140,34 +140,6 @@ impl Tls {
             CertificateFault::Other => format!("the certificate of the database can't be used ({error})"),
         }))
     }
-}
-
-fn authorities(file: &Path) -> Result<RootCertStore, TlsError> {
-    let mut store = RootCertStore::empty();
-    for certificate in certificates(file)? {
-        store
-            .add(certificate)
-            .map_err(|error| TlsError::File(format!("`{}` holds no CA: {error}", file.display())))?;
-    }
-    Ok(store)
-}
-
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let found: Vec<_> = CertificateDer::pem_file_iter(file)
-        .and_then(Iterator::collect::<Result<_, _>>)
-        .map_err(|error| TlsError::File(format!("can't read `{}`: {error}", file.display())))?;
-    if found.is_empty() {
-        return Err(TlsError::File(format!(
-            "`{}` holds no certificate",
-            file.display()
-        )));
-    }
-    Ok(found)
-}
-
-fn private_key(source: &SecretSource) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_slice(source.read()?.expose().as_bytes())
-        .map_err(|_| TlsError::File(format!("{source} does not hold a private key as PEM")))
 }
 
 /// Takes any certificate: `prefer` and `require` protect against listening, not against impersonation, as

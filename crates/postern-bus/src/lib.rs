@@ -8,6 +8,8 @@
 //! to notice; nothing here looks inside a payload. Not in this crate: envelopes, keys, records, policy.
 //! A NATS server is trusted with nothing but carrying bytes; what it tells about itself is used only for
 //! flow control and for choosing when to try again.
+//!
+//! [`SecretSource`] and [`pem`] are what every part reads its secrets and certificates with.
 
 mod authenticator;
 mod config;
@@ -18,6 +20,7 @@ mod inspection;
 pub mod jwt;
 mod name;
 mod outlet;
+pub mod pem;
 pub mod permission;
 pub mod provision;
 pub mod relay;

@@ -4,6 +4,7 @@
 //! The address that is dialled says nothing about who answers, so it is not what the certificate is held to.
 //! Files are read anew for each connection. Sessions are not resumed, because that would skip the checks.
 
+use crate::pem::{self, PemError};
 use crate::secret::SecretSource;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
@@ -18,9 +19,6 @@ use rustls::{
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// The longest certificate file that is read, in bytes.
-const MAX_PEM_BYTES: u64 = 256 * 1024;
 
 /// How both ends of a hop know each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,7 +93,7 @@ impl TlsConfig {
 
     /// The client's own certificate as it is in its file, to notice when it is replaced.
     pub(crate) fn own_certificate(&self) -> std::io::Result<Vec<u8>> {
-        read(&self.certificate_file)
+        pem::read(&self.certificate_file)
     }
 }
 
@@ -280,24 +278,12 @@ impl ResolvesClientCert for OwnCertificate {
     }
 }
 
-fn read(file: &Path) -> std::io::Result<Vec<u8>> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    std::fs::File::open(file)?
-        .take(MAX_PEM_BYTES)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let bytes = read(file).map_err(|error| error.to_string())?;
-    let found: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
-        .collect::<Result<_, _>>()
-        .map_err(|error| error.to_string())?;
-    if found.is_empty() {
-        return Err("there is no certificate in it".to_owned());
-    }
-    Ok(found)
+    pem::certificates(file).map_err(|error| match error {
+        PemError::Unreadable { reason, .. } => reason,
+        PemError::NoCertificate { .. } => "there is no certificate in it".to_owned(),
+        other => other.to_string(),
+    })
 }
 
 /// Where the TLS library of the NATS client looks for the system's certificates, and what is put there.

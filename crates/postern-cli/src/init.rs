@@ -233,7 +233,11 @@ fn write_certificate(ring: &RingDirectory, listen: &str) -> anyhow::Result<()> {
     }
     let made = rcgen::generate_simple_self_signed(names).context("can't make a certificate")?;
     write_public(&ring.tls_certificate_file(), &made.cert.pem())?;
-    secret_file::write(&ring.join("tls/server.key"), &made.signing_key.serialize_pem())?;
+    let key = ring.join(stage_config::CLIENTS_KEY);
+    if let Some(folder) = key.parent() {
+        secret_file::directory(folder)?;
+    }
+    secret_file::write(&key, &made.signing_key.serialize_pem())?;
     Ok(())
 }
 

@@ -22,6 +22,9 @@ pub(crate) const CA: &str = "keys/database/ca.crt";
 pub(crate) const CERTIFICATE: &str = "keys/database/client.crt";
 /// Its key.
 pub(crate) const KEY: &str = "keys/database/client.key";
+/// Where the Frontend has the key of the certificate that clients see. The certificate itself is elsewhere: the Query
+/// Validator reads that folder, and must not see the key.
+pub(crate) const CLIENTS_KEY: &str = "keys/frontend/server.key";
 
 /// What the stages' configurations depend on.
 pub(crate) struct Facts<'a> {
@@ -87,12 +90,15 @@ client_networks = [\"0.0.0.0/0\", \"::/0\"]
 
 # prefer: TLS when the client asks for it; require: no sign-in without TLS; disable: never.
 tls_mode = \"prefer\"
+
+# The certificate that clients see, and its key. Put others there, and clients that connect from then on see them.
 tls_certificate_file = \"tls/server.crt\"
-tls_key_file = \"tls/server.key\"
+tls_key_file = \"{key}\"
 ",
         slot = quoted(facts.frontend.as_str()),
         backend = quoted(facts.backend.as_str()),
         listen = quoted(facts.listen),
+        key = CLIENTS_KEY,
     )
 }
 
@@ -103,8 +109,10 @@ fn query_validator() -> String {
 policy_directory = \"policy\"
 users_file = \"users/users.toml\"
 
-# The certificate clients see; SCRAM-SHA-256-PLUS binds a sign-in to it.
+# The certificate clients see; SCRAM-SHA-256-PLUS binds a sign-in to it. Where the Frontend is on another machine, put
+# a new one here first. The one before is good for so long (seconds).
 tls_certificate_file = \"tls/server.crt\"
+tls_certificate_grace_s = 300
 
 # Makes an unknown user look like a wrong password. Keep it when you move the ring.
 mock_secret_file = \"keys/mock.secret\"

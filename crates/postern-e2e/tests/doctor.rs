@@ -244,7 +244,12 @@ async fn every_planted_fault_is_named() {
         .output()
         .unwrap();
     assert!(other.status.success());
-    fs::copy(ring.files().join("other/tls/server.key"), at("tls/server.key")).unwrap();
+    fs::copy(
+        ring.files().join("other/keys/frontend/server.key"),
+        at("tls/server.key"),
+    )
+    .unwrap();
+    edit(&at("frontend.toml"), "keys/frontend/server.key", "tls/server.key");
     edit(
         &at("frontend.toml"),
         "tls_mode = \"require\"",
@@ -322,6 +327,7 @@ async fn every_planted_fault_is_named() {
         "epochs",
         "sandbox",
         "certificate",
+        "certificate-key",
         "obvious-passwords",
         "learn-mode",
         "mask-key",

@@ -9,9 +9,11 @@
 )]
 
 use postern_cli::rotation::Ending;
+use postern_e2e::ledgers::recorded;
 use postern_e2e::nats::hijack;
 use postern_e2e::pgbench::flawless;
 use postern_e2e::raw::Raw;
+use postern_e2e::until;
 use postern_envelope::{Batch, Generation, Header, Keyring, Sealer, SecretKey};
 use postern_testkit::{NatsAuth, Options, Part, Ring, Stage};
 use postern_types::{InstanceId, Link, SessionId};
@@ -19,33 +21,10 @@ use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-const PATIENCE: Duration = Duration::from_secs(20);
-
 const ENDING: Ending = Ending {
     grace: Duration::from_secs(5),
     tickets: Duration::from_secs(600),
 };
-
-/// Whether a stage's ledger has a record with all of these words.
-fn recorded(ring: &Ring, stage: Stage, words: &[&str]) -> bool {
-    let files = fs::read_dir(&ring.ledger_dirs()[&stage]).unwrap();
-    let read = |entry: fs::DirEntry| fs::read_to_string(entry.path()).unwrap_or_default();
-    let text: String = files.map(|entry| read(entry.unwrap())).collect();
-    text.lines()
-        .any(|line| words.iter().all(|word| line.contains(word)))
-}
-
-async fn until(what: &str, holds: impl Fn() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(
-            Instant::now() < end,
-            "{what}: not within {} s",
-            PATIENCE.as_secs()
-        );
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
 
 #[tokio::test]
 async fn keys_that_turn_under_load_cost_no_transaction() {
@@ -192,7 +171,7 @@ async fn a_stage_with_keys_of_another_epoch_is_named_and_heals() {
         log().contains("link keys read again epoch=1")
     })
     .await;
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + Duration::from_secs(20);
     while Raw::sign_in(ring.port(), "owner").await.is_err() {
         assert!(Instant::now() < end, "the ring does not heal");
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -29,7 +29,7 @@ pub struct FrontendConfig {
     /// Whether clients may, must or can't use TLS.
     #[serde(default)]
     pub tls_mode: TlsMode,
-    /// PEM file with the certificate that clients see, and its chain.
+    /// PEM file with the certificate that clients see, and its chain. Read again when it or the key changes.
     pub tls_certificate_file: Option<PathBuf>,
     /// Where to find the certificate's private key, PEM.
     pub tls_key_file: Option<SecretSource>,
@@ -56,9 +56,14 @@ impl Sandboxed for FrontendConfig {
 
     fn needs(&self) -> Result<Needs, SandboxError> {
         let needs = Needs::of_stage(&self.keys, &self.inlet, &self.outlet, &self.ledger)?;
-        let needs = self.tls_certificate_file.iter().fold(needs, Needs::reading);
-        let mut keys = self.tls_key_file.iter();
-        keys.try_fold(needs.listening_on(self.listen.port()), Needs::knowing)
+        let mut needs = needs.listening_on(self.listen.port());
+        if let Some(certificate) = &self.tls_certificate_file {
+            needs = needs.reading_again(certificate, &self.keys);
+        }
+        match &self.tls_key_file {
+            Some(key) => needs.knowing_again(key, &self.keys),
+            None => Ok(needs),
+        }
     }
 }
 

@@ -153,7 +153,7 @@ pub struct Frontend {
     /// Whether clients may, must or can't use TLS.
     pub tls_mode: TlsMode,
     /// Accepts TLS, unless it is disabled.
-    pub tls: Option<TlsAcceptor>,
+    tls: RefCell<Option<TlsAcceptor>>,
     /// Requests for the ring.
     pub queue: Queue,
     /// Cancel keys.
@@ -181,7 +181,7 @@ pub struct Parts {
     pub limits: LimitsConfig,
     /// See [`Frontend::tls_mode`].
     pub tls_mode: TlsMode,
-    /// See [`Frontend::tls`].
+    /// See [`Frontend::tls()`].
     pub tls: Option<TlsAcceptor>,
     /// Names of the Backends.
     pub backends: Vec<Slot>,
@@ -199,7 +199,7 @@ impl Frontend {
             session_limits: parts.session_limits,
             limits: parts.limits,
             tls_mode: parts.tls_mode,
-            tls: parts.tls,
+            tls: RefCell::new(parts.tls),
             queue: Queue::default(),
             cancel_keys: RefCell::default(),
             backends: RefCell::new(Backends::new(parts.backends)),
@@ -210,6 +210,16 @@ impl Frontend {
             ledger: RefCell::new(parts.ledger),
             signed_in: Cell::new(0),
         }
+    }
+
+    /// Accepts TLS, unless it is disabled.
+    pub fn tls(&self) -> Option<TlsAcceptor> {
+        self.tls.borrow().clone()
+    }
+
+    /// Clients that connect from now on are to see another certificate.
+    pub fn set_tls(&self, acceptor: TlsAcceptor) {
+        self.tls.replace(Some(acceptor));
     }
 
     /// A place for a new session.

@@ -38,9 +38,10 @@ use crate::backends::HEARTBEAT;
 use crate::config::FrontendConfig;
 use crate::frontend::{Frontend, Parts};
 use crate::inlet::Openers;
+use crate::tls::CertificateFiles;
 use anyhow::Context as _;
 use postern_bus::{Inlet, Outlet};
-use postern_ledger::Ledger;
+use postern_ledger::{Event, Ledger, Level, Outcome, Record};
 use postern_runtime::{LinkKeys, StageContext, unix_ms};
 use postern_types::Link;
 use std::rc::Rc;
@@ -64,7 +65,8 @@ pub async fn run(config: FrontendConfig, context: StageContext) -> anyhow::Resul
 async fn live(config: FrontendConfig, context: StageContext) -> anyhow::Result<()> {
     let session_limits = config.limits.checked()?;
     let door = config.door()?;
-    let tls = tls::acceptor(&config)?;
+    let mut certificate = CertificateFiles::of(&config)?;
+    let tls = certificate.as_mut().map(CertificateFiles::take).transpose()?;
     let link_keys = LinkKeys::begin(&config.keys, &context)?;
     let keyring = link_keys.keyring();
     let sealer = keyring.sealer(Link::FrontendToQueryValidator)?;
@@ -92,7 +94,7 @@ async fn live(config: FrontendConfig, context: StageContext) -> anyhow::Result<(
         session_limits,
         limits: config.limits,
         tls_mode: config.tls_mode,
-        tls,
+        tls: tls.map(|taken| taken.acceptor),
         backends: config.backends,
         ledger,
         shutdown: context.shutdown.clone(),
@@ -104,19 +106,16 @@ async fn live(config: FrontendConfig, context: StageContext) -> anyhow::Result<(
     tokio::select! {
         result = outlet::run(Rc::clone(&frontend), outlet, sealer, subject) => result,
         result = inlet::run(Rc::clone(&frontend), inlet, openers) => result,
-        () = keep_time(&frontend, &link_keys) => Ok(()),
+        () = keep_time(&frontend, &link_keys, certificate) => Ok(()),
     }?;
     context.ready.withdraw()?;
-    frontend.record(&postern_ledger::Record::new(
-        unix_ms(),
-        postern_ledger::Event::StageStop,
-    ));
+    frontend.record(&Record::new(unix_ms(), Event::StageStop));
     frontend.commit()?;
     Ok(())
 }
 
 /// Ticks until the Frontend is to stop, then lets the sessions finish.
-async fn keep_time(frontend: &Frontend, link_keys: &LinkKeys) {
+async fn keep_time(frontend: &Frontend, link_keys: &LinkKeys, mut certificate: Option<CertificateFiles>) {
     let mut ticks = tokio::time::interval(HEARTBEAT);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut stopping: Option<Instant> = None;
@@ -129,6 +128,9 @@ async fn keep_time(frontend: &Frontend, link_keys: &LinkKeys) {
         let now = Instant::now();
         frontend.tick(now);
         note(link_keys, frontend);
+        if let Some(files) = &mut certificate {
+            look_at_certificate(files, frontend, now);
+        }
         if !frontend.shutdown.is_cancelled() {
             continue;
         }
@@ -153,6 +155,32 @@ fn note(link_keys: &LinkKeys, frontend: &Frontend) {
     }
     for news in news {
         frontend.record(&news.record(unix_ms()));
+    }
+    // A ledger that can't be written halts the Frontend.
+    let _ = frontend.commit();
+}
+
+/// Shows another certificate to the clients that come from now on, if there is one. One that can't be used changes
+/// nothing.
+fn look_at_certificate(files: &mut CertificateFiles, frontend: &Frontend, now: Instant) {
+    match files.look(now) {
+        Ok(None) => return,
+        Ok(Some(taken)) => {
+            tracing::info!("clients see another certificate from now on");
+            frontend.set_tls(taken.acceptor);
+            frontend.record(&Record {
+                resource: &[taken.digest],
+                ..Record::new(unix_ms(), Event::CertificateTaken)
+            });
+        }
+        Err(error) => {
+            tracing::error!("certificate not taken; clients go on to see the one from before: {error}");
+            frontend.record(&Record {
+                level: Level::Alert,
+                result: Outcome::Refused,
+                ..Record::new(unix_ms(), Event::CertificateRefused)
+            });
+        }
     }
     // A ledger that can't be written halts the Frontend.
     let _ = frontend.commit();

@@ -45,8 +45,8 @@ pub async fn open(stream: TcpStream, frontend: &Frontend) -> Opening {
         Ok(1) => {}
         _ => return Opening::Closed("left at once"),
     }
-    match &frontend.tls {
-        Some(acceptor) if first == [TLS_HANDSHAKE] => match encrypt(stream, acceptor, true).await {
+    match frontend.tls() {
+        Some(acceptor) if first == [TLS_HANDSHAKE] => match encrypt(stream, &acceptor, true).await {
             Ok(stream) => under_tls(stream, frontend).await,
             Err(reason) => Opening::Closed(reason),
         },
@@ -64,7 +64,7 @@ async fn in_clear(mut stream: TcpStream, frontend: &Frontend) -> Opening {
         };
         match first_packet(&packet, &frontend.session_limits.wire) {
             Ok(Some((FirstPacket::SslRequest, _))) => {
-                let Some(acceptor) = &frontend.tls else {
+                let Some(acceptor) = frontend.tls() else {
                     // The client may go on in clear.
                     if tls_declined || stream.write_all(b"N").await.is_err() {
                         return Opening::Closed("asked for TLS");
@@ -77,7 +77,7 @@ async fn in_clear(mut stream: TcpStream, frontend: &Frontend) -> Opening {
                 if stream.try_read(&mut [0; 1]).is_ok() || stream.write_all(b"S").await.is_err() {
                     return Opening::Closed("sent data in clear after asking for TLS");
                 }
-                return match encrypt(stream, acceptor, false).await {
+                return match encrypt(stream, &acceptor, false).await {
                     Ok(stream) => under_tls(stream, frontend).await,
                     Err(reason) => Opening::Closed(reason),
                 };

@@ -1,16 +1,25 @@
-//! TLS towards clients: 1.2 and 1.3, with the configured certificate and nothing else.
+//! TLS towards clients: 1.2 and 1.3, with the certificate that is in the configured files and nothing else.
+//!
+//! Another certificate that is put there is shown to the clients that connect from then on; who is connected stays so.
 
 use crate::config::{FrontendConfig, TlsMode};
-use postern_bus::SecretError;
+use postern_bus::SecretSource;
+use postern_bus::pem::{self, PemError};
+use postern_ledger::StatementDigest;
+use postern_runtime::FileStamp;
 use rustls::ServerConfig;
-use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio_rustls::TlsAcceptor;
 
 /// The application protocol of PostgreSQL over direct TLS.
 pub const ALPN: &[u8] = b"postgresql";
+
+/// So long the files must have stayed as they are before they are read again: nobody is writing them any more by then,
+/// and the Query Validator, which looks every second, binds sign-ins to the new certificate.
+const SETTLED: Duration = Duration::from_secs(3);
 
 /// Why TLS can't be set up.
 #[derive(Debug, thiserror::Error)]
@@ -18,50 +27,103 @@ pub enum TlsError {
     /// `tls_mode` is not `disable` and a file is not configured.
     #[error("`{0}` is needed unless `tls_mode` is \"disable\"")]
     Missing(&'static str),
-    /// A file can't be read as PEM.
-    #[error("can't read `{}`: {reason}", file.display())]
-    File {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// The private key can't be had.
+    /// A file is missing or wrong.
     #[error(transparent)]
-    Secret(#[from] SecretError),
-    /// It is none.
-    #[error("{0} does not hold a private key as PEM")]
-    Key(String),
+    File(#[from] PemError),
     /// Certificate and key do not fit or are of a kind that is not supported.
     #[error("the certificate and its key can't be used: {0}")]
     Unusable(#[from] rustls::Error),
 }
 
-/// What accepts TLS connections; `None` when TLS is disabled.
-///
-/// # Errors
-/// See [`TlsError`].
-pub fn acceptor(config: &FrontendConfig) -> Result<Option<TlsAcceptor>, TlsError> {
-    if config.tls_mode == TlsMode::Disable {
-        return Ok(None);
+/// A certificate that is used.
+pub struct Taken {
+    /// Accepts connections with it. It knows nothing of sessions under the certificate before: a client that resumed
+    /// one would bind its sign-in to that.
+    pub acceptor: TlsAcceptor,
+    /// SHA-256 of the certificate, for the ledger.
+    pub digest: StatementDigest,
+}
+
+/// The files of the certificate that clients see, and the state that was read last.
+#[derive(Debug)]
+pub struct CertificateFiles {
+    certificate: PathBuf,
+    key: SecretSource,
+    seen: Stamps,
+    /// A state that is not read yet, and since when it is known.
+    waiting: Option<(Stamps, Instant)>,
+}
+
+type Stamps = [Option<FileStamp>; 2];
+
+impl CertificateFiles {
+    /// Those of the configuration; `None` when TLS is disabled.
+    ///
+    /// # Errors
+    /// When one is not configured.
+    pub fn of(config: &FrontendConfig) -> Result<Option<CertificateFiles>, TlsError> {
+        if config.tls_mode == TlsMode::Disable {
+            return Ok(None);
+        }
+        let certificate = config.tls_certificate_file.clone();
+        let key = config.tls_key_file.clone();
+        Ok(Some(CertificateFiles {
+            certificate: certificate.ok_or(TlsError::Missing("tls_certificate_file"))?,
+            key: key.ok_or(TlsError::Missing("tls_key_file"))?,
+            seen: [None; 2],
+            waiting: None,
+        }))
     }
-    let certificate_file = config
-        .tls_certificate_file
-        .as_deref()
-        .ok_or(TlsError::Missing("tls_certificate_file"))?;
-    let key = config
-        .tls_key_file
-        .as_ref()
-        .ok_or(TlsError::Missing("tls_key_file"))?;
-    let unreadable = |file: &Path, error: rustls_pki_types::pem::Error| TlsError::File {
-        file: file.to_owned(),
-        reason: error.to_string(),
-    };
-    let chain = CertificateDer::pem_file_iter(certificate_file)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| unreadable(certificate_file, error))?;
-    let key = PrivateKeyDer::from_pem_slice(key.read()?.expose().as_bytes())
-        .map_err(|_| TlsError::Key(key.to_string()))?;
+
+    /// Reads them.
+    ///
+    /// # Errors
+    /// When they can't be read or do not belong together.
+    pub fn take(&mut self) -> Result<Taken, TlsError> {
+        self.seen = self.stamps();
+        self.waiting = None;
+        let chain = pem::certificates(&self.certificate)?;
+        let digest = StatementDigest::of_bytes(chain.first().map_or(&[], |first| first));
+        let key = pem::private_key(&self.key)?;
+        Ok(Taken {
+            acceptor: acceptor(chain, key)?,
+            digest,
+        })
+    }
+
+    /// Reads them if they have changed, and not again since a while; to be called often.
+    ///
+    /// # Errors
+    /// As for [`CertificateFiles::take`], once for each state of the files.
+    pub fn look(&mut self, now: Instant) -> Result<Option<Taken>, TlsError> {
+        let stamps = self.stamps();
+        if stamps == self.seen {
+            self.waiting = None;
+            return Ok(None);
+        }
+        match self.waiting {
+            Some((waiting, since)) if waiting == stamps => {
+                if now.saturating_duration_since(since) < SETTLED {
+                    return Ok(None);
+                }
+                self.take().map(Some)
+            }
+            _ => {
+                self.waiting = Some((stamps, now));
+                Ok(None)
+            }
+        }
+    }
+
+    fn stamps(&self) -> Stamps {
+        [Some(self.certificate.as_path()), self.key.path()].map(|file| file.map(FileStamp::of))
+    }
+}
+
+fn acceptor(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<TlsAcceptor, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut server = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
@@ -70,5 +132,8 @@ pub fn acceptor(config: &FrontendConfig) -> Result<Option<TlsAcceptor>, TlsError
     // A client that names other protocols only is refused; one that names none may go on, but not over direct
     // TLS, so that a connection meant for another service can't be led here.
     server.alpn_protocols = vec![ALPN.to_vec()];
-    Ok(Some(TlsAcceptor::from(Arc::new(server))))
+    Ok(TlsAcceptor::from(Arc::new(server)))
 }
+
+#[cfg(test)]
+mod tests;

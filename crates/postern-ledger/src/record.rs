@@ -57,13 +57,18 @@ pub enum Event {
     KeysTurned,
     /// A changed key file has mistakes and was not taken; `Details::epoch` is still sealed with.
     KeysRefused,
+    /// Another certificate for clients was taken while the stage runs; the resource is its SHA-256 (Frontend, Query
+    /// Validator).
+    CertificateTaken,
+    /// A changed certificate or key can't be used and was not taken; the one from before still holds.
+    CertificateRefused,
     /// A torn last line was cut off at start; `Details::bytes` of it. Written by [`crate::Ledger::open`].
     LedgerRecovered,
 }
 
 impl Event {
     /// All events.
-    pub const ALL: [Event; 18] = [
+    pub const ALL: [Event; 20] = [
         Event::SignIn,
         Event::SessionOpen,
         Event::SessionClose,
@@ -81,6 +86,8 @@ impl Event {
         Event::StatementLearned,
         Event::KeysTurned,
         Event::KeysRefused,
+        Event::CertificateTaken,
+        Event::CertificateRefused,
         Event::LedgerRecovered,
     ];
 
@@ -104,6 +111,8 @@ impl Event {
             Event::StatementLearned => "statement.learned",
             Event::KeysTurned => "keys.turned",
             Event::KeysRefused => "keys.refused",
+            Event::CertificateTaken => "certificate.taken",
+            Event::CertificateRefused => "certificate.refused",
             Event::LedgerRecovered => "ledger.recovered",
         }
     }
@@ -167,7 +176,12 @@ pub struct StatementDigest(pub [u8; 32]);
 impl StatementDigest {
     /// The digest of this text.
     pub fn of(text: &str) -> StatementDigest {
-        StatementDigest(Sha256::digest(text.as_bytes()).into())
+        StatementDigest::of_bytes(text.as_bytes())
+    }
+
+    /// The digest of what is no statement: a certificate.
+    pub fn of_bytes(bytes: &[u8]) -> StatementDigest {
+        StatementDigest(Sha256::digest(bytes).into())
     }
 }
 

@@ -16,9 +16,13 @@ pub struct QueryValidatorConfig {
     /// File with the users and their SCRAM verifiers; read again when it changes.
     pub users_file: PathBuf,
     /// PEM file with the certificate that the Frontend shows to clients, for channel binding; without it
-    /// SCRAM-SHA-256-PLUS is refused.
+    /// SCRAM-SHA-256-PLUS is refused. Read again when it changes.
     #[serde(default)]
     pub tls_certificate_file: Option<PathBuf>,
+    /// How long sign-ins may still be bound to the certificate before, in seconds: until all Frontends show the new
+    /// one.
+    #[serde(default = "default_tls_certificate_grace_s")]
+    pub tls_certificate_grace_s: u32,
     /// Where to find a secret of at least 16 bytes, from which the salts of unknown users are made.
     pub mock_secret_file: SecretSource,
     /// How long a session may last, in seconds.
@@ -55,8 +59,13 @@ impl Sandboxed for QueryValidatorConfig {
             .reading(&self.policy_directory)
             .reading(users)
             .knowing(&self.mock_secret_file)?;
-        Ok(self.tls_certificate_file.iter().fold(needs, Needs::reading))
+        let certificates = self.tls_certificate_file.iter();
+        Ok(certificates.fold(needs, |needs, file| needs.reading_again(file, &self.keys)))
     }
+}
+
+fn default_tls_certificate_grace_s() -> u32 {
+    300
 }
 
 fn default_ticket_lifetime_s() -> u32 {

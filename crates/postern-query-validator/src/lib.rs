@@ -14,6 +14,7 @@
 mod answers;
 mod binding;
 mod config;
+mod end_points;
 mod exchange;
 mod lockout;
 mod named;
@@ -34,6 +35,7 @@ mod wiring;
 mod tests;
 
 pub use config::QueryValidatorConfig;
+pub use end_points::EndPoints;
 pub use lockout::{InvalidLockout, LockoutConfig};
 pub use record::Recorder;
 pub use setup::{Keys, Settings, SetupError};

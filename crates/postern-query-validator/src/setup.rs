@@ -1,5 +1,6 @@
 //! What a Query Validator is set up with.
 
+use crate::end_points::EndPoints;
 use crate::lockout::{InvalidLockout, LockoutConfig};
 use postern_envelope::{Keyring, KeyringError, Opener, Sealer};
 use postern_scram::ScramError;
@@ -37,8 +38,8 @@ impl Keys {
 pub struct Settings {
     /// From which the salts of unknown users are made; at least 16 bytes.
     pub mock_secret: Vec<u8>,
-    /// Channel binding data of the certificate that clients see; `None` when -PLUS is not offered.
-    pub end_point: Option<Vec<u8>>,
+    /// Channel binding data of the certificates that clients see; none when -PLUS is not offered.
+    pub end_points: EndPoints,
     /// How long a session may last, in milliseconds.
     pub ticket_lifetime_ms: u64,
     /// Gives a fresh SCRAM nonce.

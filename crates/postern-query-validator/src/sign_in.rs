@@ -88,11 +88,14 @@ impl Validator {
         let mechanism = Mechanism::parse(&sign_in.mechanism)
             .ok_or_else(|| failed(ScramError::Unsupported("this SASL mechanism")))?;
         // Channel binding is offered under TLS only; what the client says of it is checked against that.
-        let end_point = self.settings.end_point.as_deref().filter(|_| sign_in.tls);
+        let mut end_points = self.settings.end_points.at(now_ms);
+        if !sign_in.tls {
+            end_points.clear();
+        }
         let nonce = (self.settings.nonce)().map_err(failed)?;
         let verifier = self.verifier(&sign_in.user, now_ms);
         let (message, scram) =
-            server::first(mechanism, &sign_in.message, end_point, &nonce, &verifier).map_err(failed)?;
+            server::first(mechanism, &sign_in.message, &end_points, &nonce, &verifier).map_err(failed)?;
         let half_way = HalfWay {
             frontend: request.frontend.clone(),
             backend: request.backend.clone(),

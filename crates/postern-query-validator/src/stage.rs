@@ -99,6 +99,11 @@ impl Validator {
         self.policy = policy;
     }
 
+    /// Sign-ins may be bound to another certificate from now on, and until `until_ms` to the one before.
+    pub fn set_end_point(&mut self, end_point: Option<Vec<u8>>, until_ms: u64) {
+        self.settings.end_points.turn(end_point, until_ms);
+    }
+
     /// The policy in force.
     pub fn policy(&self) -> &Policy {
         &self.policy

@@ -1,11 +1,10 @@
 //! Who may sign in: `users.toml`.
 
-use postern_runtime::Time;
+use postern_runtime::{FileStamp, Time};
 use postern_scram::{OtherSalt, Verifier};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 /// Most bytes of a users file.
 const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
@@ -160,15 +159,7 @@ impl Users {
 #[derive(Debug)]
 pub(crate) struct UsersFile {
     path: PathBuf,
-    seen: Option<Stamp>,
-}
-
-/// What tells two versions of a file apart without reading them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    modified: SystemTime,
-    length: u64,
-    inode: u64,
+    seen: Option<FileStamp>,
 }
 
 impl UsersFile {
@@ -178,35 +169,25 @@ impl UsersFile {
 
     /// The users, when the file has changed since the last call.
     pub(crate) fn changed(&mut self) -> Result<Option<Users>, UsersError> {
-        let stamp = self.stamp()?;
+        let stamp = FileStamp::of(&self.path);
         if self.seen == Some(stamp) {
             return Ok(None);
         }
-        if stamp.length > MAX_FILE_BYTES {
+        // Also when it is wrong: one complaint for each version.
+        self.seen = Some(stamp);
+        Users::parse(&self.path, &self.text()?).map(Some)
+    }
+
+    fn text(&self) -> Result<String, UsersError> {
+        let io = |source| UsersError::Io {
+            path: self.path.clone(),
+            source,
+        };
+        if std::fs::metadata(&self.path).map_err(io)?.len() > MAX_FILE_BYTES {
             return Err(UsersError::TooLarge {
                 path: self.path.clone(),
             });
         }
-        let text = std::fs::read_to_string(&self.path).map_err(|source| self.io(source))?;
-        // Also when it is wrong: one complaint for each version.
-        self.seen = Some(stamp);
-        Users::parse(&self.path, &text).map(Some)
-    }
-
-    fn stamp(&self) -> Result<Stamp, UsersError> {
-        use std::os::unix::fs::MetadataExt as _;
-        let metadata = std::fs::metadata(&self.path).map_err(|source| self.io(source))?;
-        Ok(Stamp {
-            modified: metadata.modified().map_err(|source| self.io(source))?,
-            length: metadata.len(),
-            inode: metadata.ino(),
-        })
-    }
-
-    fn io(&self, source: std::io::Error) -> UsersError {
-        UsersError::Io {
-            path: self.path.clone(),
-            source,
-        }
+        std::fs::read_to_string(&self.path).map_err(io)
     }
 }

@@ -1,6 +1,7 @@
 //! The process: reads what the configuration names, connects, and lets the relay step.
 
 use crate::config::QueryValidatorConfig;
+use crate::end_points::{CertificateFile, EndPoints};
 use crate::policy_watch::PolicyWatch;
 use crate::setup::{Keys, Settings};
 use crate::stage::Validator;
@@ -12,10 +13,7 @@ use postern_bus::{Inlet, Outlet};
 use postern_ledger::{Details, Event, Ledger, Level, Outcome, Record, StatementDigest};
 use postern_policy::Policy;
 use postern_runtime::{LinkKeys, Reload, StageContext, unix_ms};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
 use std::io;
-use std::path::Path;
 
 /// How often the users file and the policy are looked at, in milliseconds.
 const LOOK_MS: u64 = 1000;
@@ -37,14 +35,14 @@ pub async fn run(config: QueryValidatorConfig, context: StageContext) -> anyhow:
     let mut users_file = UsersFile::new(config.users_file.clone());
     let users = users_file.changed()?.unwrap_or_default();
     let link_keys = LinkKeys::begin(&config.keys, &context)?;
+    let mut certificate_file = config.tls_certificate_file.map(CertificateFile::new);
+    let end_point = match &mut certificate_file {
+        Some(file) => file.changed()?.and_then(|found| found.end_point),
+        None => None,
+    };
     let settings = Settings {
         mock_secret: config.mock_secret_file.read()?.expose().as_bytes().to_vec(),
-        end_point: config
-            .tls_certificate_file
-            .as_deref()
-            .map(end_point)
-            .transpose()?
-            .flatten(),
+        end_points: EndPoints::of(end_point),
         ticket_lifetime_ms: u64::from(config.ticket_lifetime_s).saturating_mul(1000),
         nonce: postern_scram::fresh_nonce,
         lockout: config.sign_in,
@@ -55,6 +53,8 @@ pub async fn run(config: QueryValidatorConfig, context: StageContext) -> anyhow:
         validator: Validator::new(Keys::new(link_keys.keyring())?, policy, users, settings)?,
         users_file,
         policy_watch,
+        certificate_file,
+        certificate_grace_ms: u64::from(config.tls_certificate_grace_s).saturating_mul(1000),
         looked_ms: now_ms,
         reload: Reload::on_hang_up()?,
         ledger,
@@ -80,17 +80,13 @@ fn note_policy(policy: &Policy, ledger: &mut Ledger, now_ms: u64) {
     });
 }
 
-/// Channel binding data of the first certificate in a PEM file.
-fn end_point(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
-    let certificate = CertificateDer::from_pem_file(path)
-        .with_context(|| format!("{}: no certificate in PEM form", path.display()))?;
-    Ok(postern_scram::end_point::digest(&certificate))
-}
-
 struct Running {
     validator: Validator,
     users_file: UsersFile,
     policy_watch: PolicyWatch,
+    certificate_file: Option<CertificateFile>,
+    /// So long the certificate before another is good.
+    certificate_grace_ms: u64,
     looked_ms: u64,
     /// SIGHUP has come: look at the files now.
     reload: Reload,
@@ -116,6 +112,7 @@ impl Running {
         }
         self.look_at_policy(now_ms);
         self.look_at_users();
+        self.look_at_certificate(now_ms);
     }
 
     /// Takes a changed policy. A broken one changes nothing, and is told of.
@@ -155,6 +152,33 @@ impl Running {
                 self.validator.set_users(users);
             }
             Err(error) => tracing::error!(%error, "users file not taken; the users from before still hold"),
+        }
+    }
+
+    /// Takes a changed certificate. One that can't be read changes nothing.
+    fn look_at_certificate(&mut self, now_ms: u64) {
+        let Some(file) = &mut self.certificate_file else {
+            return;
+        };
+        match file.changed() {
+            Ok(None) => {}
+            Ok(Some(found)) => {
+                tracing::info!("the certificate that clients see has changed");
+                let until_ms = now_ms.saturating_add(self.certificate_grace_ms);
+                self.validator.set_end_point(found.end_point, until_ms);
+                self.ledger.append(&Record {
+                    resource: &[found.digest],
+                    ..Record::new(now_ms, Event::CertificateTaken)
+                });
+            }
+            Err(error) => {
+                tracing::error!("certificate not taken; the one from before still holds: {error}");
+                self.ledger.append(&Record {
+                    level: Level::Alert,
+                    result: Outcome::Refused,
+                    ..Record::new(now_ms, Event::CertificateRefused)
+                });
+            }
         }
     }
 }

@@ -13,6 +13,7 @@
 mod clock;
 mod config;
 mod context;
+mod file_stamp;
 mod hardening;
 mod keys;
 mod ledger;
@@ -26,6 +27,7 @@ mod telemetry;
 pub use clock::unix_ms;
 pub use config::{ConfigError, load_config, parse_config};
 pub use context::{ReadyFile, StageContext};
+pub use file_stamp::FileStamp;
 pub use keys::{AcceptedKeys, KeyFile, KeysConfig, KeysError, Time, beside, stages_linked_with};
 pub use ledger::LedgerConfig;
 pub use link_keys::{KeyNews, LinkKeys};

@@ -1,5 +1,6 @@
 //! The link keys of a running stage, which may turn to others while it runs (`postern keys rotate`).
 
+use crate::FileStamp;
 use crate::clock::unix_ms;
 use crate::context::{ReadyFile, StageContext};
 use crate::keys::{KeyFile, KeysConfig, KeysError};
@@ -7,11 +8,9 @@ use crate::reload::Reload;
 use postern_envelope::Keyring;
 use postern_ledger::{Details, Event, Level, Outcome, Record};
 use postern_types::Stage;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::task::AbortHandle;
 
 /// How often the key file is looked at.
@@ -66,7 +65,7 @@ impl LinkKeys {
     /// When the keys can't be used; see [`KeysError`].
     pub fn begin(config: &KeysConfig, context: &StageContext) -> anyhow::Result<LinkKeys> {
         let reload = Reload::on_hang_up()?;
-        let stamp = Stamp::of(&config.file);
+        let stamp = FileStamp::of(&config.file);
         let keys = KeyFile::read(&config.file)?;
         let generations = keys.generations(context.stage, &config.file, unix_ms())?;
         let keyring = std::sync::Arc::new(Keyring::new(context.stage, context.instance, generations));
@@ -114,21 +113,10 @@ impl Drop for LinkKeys {
     }
 }
 
-/// What tells two states of a file apart without reading it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp(Option<(Option<SystemTime>, u64, u64)>);
-
-impl Stamp {
-    fn of(file: &Path) -> Stamp {
-        let metadata = fs::metadata(file).ok();
-        Stamp(metadata.map(|metadata| (metadata.modified().ok(), metadata.len(), metadata.ino())))
-    }
-}
-
 struct Watch {
     file: PathBuf,
     stage: Stage,
-    stamp: Stamp,
+    stamp: FileStamp,
     keyring: std::sync::Arc<Keyring>,
     ready: ReadyFile,
 }
@@ -136,7 +124,7 @@ struct Watch {
 impl Watch {
     /// Takes the keys if the file has changed. A file with a mistake changes nothing, and is told of once.
     fn look(&mut self, asked: bool) -> Option<KeyNews> {
-        let stamp = Stamp::of(&self.file);
+        let stamp = FileStamp::of(&self.file);
         if stamp == self.stamp && !asked {
             return None;
         }

@@ -2,11 +2,10 @@
 //!
 //! Only what is read and how much of it is decided here; what the files say is `postern-policy`'s business.
 
+use crate::FileStamp;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 /// Most bytes of all files together. A catalogue of ten thousand tables has some ten megabytes.
 const MAX_BYTES: u64 = 128 * 1024 * 1024;
@@ -24,7 +23,7 @@ pub struct PolicyFiles {
 
 /// What tells two states of the directory apart without reading the files.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stamp(Vec<(String, Option<SystemTime>, u64, u64)>);
+pub struct Stamp(Vec<(String, FileStamp)>);
 
 impl PolicyFiles {
     /// The files in `directory`, and in `queries` inside of it, whose relative paths are `wanted`.
@@ -60,8 +59,8 @@ impl PolicyFiles {
     pub fn stamp(&self) -> io::Result<Stamp> {
         let mut stamp = Vec::new();
         for name in self.names()? {
-            let metadata = fs::metadata(self.directory.join(&name))?;
-            stamp.push((name, metadata.modified().ok(), metadata.len(), metadata.ino()));
+            let file = FileStamp::of(&self.directory.join(&name));
+            stamp.push((name, file));
         }
         Ok(Stamp(stamp))
     }

@@ -6,7 +6,7 @@ use crate::message::{Attributes, END_POINT, Mechanism, check_nonce, text};
 use crate::{ScramError, Verifier};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use subtle::ConstantTimeEq as _;
+use subtle::{Choice, ConstantTimeEq as _};
 
 /// What [`finish`] needs of the first step. It holds no secret, but whoever can change it can choose the
 /// nonces, so it has to be sealed when others carry it.
@@ -14,8 +14,8 @@ use subtle::ConstantTimeEq as _;
 pub struct ServerState {
     /// The client's GS2 header, up to and with its second comma.
     gs2_header: String,
-    /// The channel binding data the client's last message must name; empty without -PLUS.
-    binding: Vec<u8>,
+    /// The channel binding data of which the client's last message must name one; without -PLUS that is nothing.
+    bindings: Vec<Vec<u8>>,
     /// The client's first message without its GS2 header.
     client_first_bare: String,
     /// Our first message.
@@ -32,8 +32,8 @@ impl fmt::Debug for ServerState {
 
 /// Answers the client's first message.
 ///
-/// `end_point` is the channel binding data of the connection, [`crate::end_point::digest`] of the server's
-/// certificate; `None` means that -PLUS was not offered. `nonce` is a [`crate::fresh_nonce`], `verifier` that of
+/// `end_points` is the channel binding data of the connection, [`crate::end_point::digest`] of each certificate that
+/// the server may have shown; none means that -PLUS was not offered. `nonce` is a [`crate::fresh_nonce`], `verifier` that of
 /// [`Verifier::known_or_mock`]. The user name in the message is ignored, as in PostgreSQL: the one that counts
 /// is that of the StartupMessage.
 ///
@@ -42,13 +42,13 @@ impl fmt::Debug for ServerState {
 pub fn first(
     mechanism: Mechanism,
     client_first: &[u8],
-    end_point: Option<&[u8]>,
+    end_points: &[&[u8]],
     nonce: &str,
     verifier: &Verifier,
 ) -> Result<(Vec<u8>, ServerState), ScramError> {
     let message = text(client_first)?;
     let header = gs2_header(message)?;
-    let binding = binding_data(mechanism, header.flag, end_point)?;
+    let bindings = binding_data(mechanism, header.flag, end_points)?;
     let mut attributes = Attributes::new(header.bare);
     attributes.expect('n')?;
     let client_nonce = check_nonce(attributes.expect('r')?)?;
@@ -59,7 +59,7 @@ pub fn first(
     let server_first = format!("r={nonce},s={salt},i={}", verifier.iterations());
     let state = ServerState {
         gs2_header: header.whole.to_owned(),
-        binding: binding.to_vec(),
+        bindings: bindings.iter().map(|binding| binding.to_vec()).collect(),
         client_first_bare: header.bare.to_owned(),
         server_first: server_first.clone(),
         nonce,
@@ -94,8 +94,10 @@ pub fn finish(state: &ServerState, client_final: &[u8], verifier: &Verifier) -> 
     let nonce = attributes.expect('r')?;
     attributes.skip_extensions()?;
 
-    let expected = [state.gs2_header.as_bytes(), &state.binding].concat();
-    if !bool::from(binding.ct_eq(&expected)) {
+    let named = state.bindings.iter().fold(Choice::from(0), |named, expected| {
+        named | binding.ct_eq(&[state.gs2_header.as_bytes(), expected].concat())
+    });
+    if !bool::from(named) {
         return Err(ScramError::ChannelBinding(
             "the two ends are not on the same connection",
         ));
@@ -139,23 +141,23 @@ fn gs2_header(message: &str) -> Result<Header<'_>, ScramError> {
     Ok(Header { flag, whole, bare })
 }
 
-/// The channel binding data that the client's last message must name (RFC 5802, section 6).
+/// The channel binding data of which the client's last message must name one (RFC 5802, section 6).
 fn binding_data<'a>(
     mechanism: Mechanism,
     flag: &str,
-    end_point: Option<&'a [u8]>,
-) -> Result<&'a [u8], ScramError> {
-    match (flag, mechanism, end_point) {
-        ("n", Mechanism::Plain, _) | ("y", Mechanism::Plain, None) => Ok(&[]),
+    end_points: &'a [&'a [u8]],
+) -> Result<&'a [&'a [u8]], ScramError> {
+    match (flag, mechanism, end_points) {
+        ("n", Mechanism::Plain, _) | ("y", Mechanism::Plain, []) => Ok(&[&[]]),
         // The client thinks we do not offer -PLUS, but we do: someone in between took it away.
-        ("y", Mechanism::Plain, Some(_)) => Err(ScramError::ChannelBinding(
+        ("y", Mechanism::Plain, _) => Err(ScramError::ChannelBinding(
             "the client was not shown the -PLUS mechanism",
         )),
         ("n" | "y", Mechanism::Plus, _) => Err(ScramError::ChannelBinding(
             "SCRAM-SHA-256-PLUS needs channel binding",
         )),
-        (flag, mechanism, end_point) => match (flag.strip_prefix("p="), mechanism, end_point) {
-            (Some(END_POINT), Mechanism::Plus, Some(end_point)) => Ok(end_point),
+        (flag, mechanism, end_points) => match (flag.strip_prefix("p="), mechanism, end_points) {
+            (Some(END_POINT), Mechanism::Plus, [_, ..]) => Ok(end_points),
             (Some(END_POINT), _, _) => Err(ScramError::ChannelBinding(
                 "it was not offered for this connection",
             )),

@@ -35,7 +35,7 @@ fn client(binding: Binding<'_>) -> Client {
 /// A whole exchange; the error is that of whoever broke it off.
 fn sign_in(
     binding: Binding<'_>,
-    end_point: Option<&[u8]>,
+    end_points: &[&[u8]],
     verifier: &Verifier,
     password: &str,
 ) -> Result<(), ScramError> {
@@ -43,7 +43,7 @@ fn sign_in(
     let (server_first, state) = server::first(
         client.mechanism(),
         &client.first_message(),
-        end_point,
+        end_points,
         SERVER_NONCE,
         verifier,
     )?;
@@ -56,7 +56,7 @@ fn sign_in(
 fn the_server_follows_rfc_7677() {
     let verifier = pencil();
     let (server_first, state) =
-        server::first(Mechanism::Plain, CLIENT_FIRST, None, SERVER_NONCE, &verifier).unwrap();
+        server::first(Mechanism::Plain, CLIENT_FIRST, &[], SERVER_NONCE, &verifier).unwrap();
     assert_eq!(server_first, SERVER_FIRST);
     assert_eq!(
         server::finish(&state, CLIENT_FINAL, &verifier).unwrap().message,
@@ -70,16 +70,16 @@ fn the_verifier_is_written_as_postgresql_writes_it() {
     assert_eq!(pencil().to_string(), text);
     let parsed = Verifier::parse(text).unwrap();
     assert_eq!(parsed.to_string(), text);
-    assert_eq!(sign_in(Binding::None, None, &parsed, "pencil"), Ok(()));
+    assert_eq!(sign_in(Binding::None, &[], &parsed, "pencil"), Ok(()));
 }
 
 #[test]
 fn right_and_wrong_passwords() {
     let verifier = quick("pencil");
-    assert_eq!(sign_in(Binding::None, None, &verifier, "pencil"), Ok(()));
+    assert_eq!(sign_in(Binding::None, &[], &verifier, "pencil"), Ok(()));
     for wrong in ["Pencil", "", "pencil "] {
         assert_eq!(
-            sign_in(Binding::None, None, &verifier, wrong),
+            sign_in(Binding::None, &[], &verifier, wrong),
             Err(ScramError::WrongPassword),
             "{wrong:?}"
         );
@@ -90,13 +90,13 @@ fn right_and_wrong_passwords() {
 fn passwords_are_prepared_and_otherwise_taken_as_they_are() {
     // A soft hyphen maps to nothing, a Roman numeral to its letters.
     assert_eq!(
-        sign_in(Binding::None, None, &quick("I\u{ad}X"), "\u{2168}"),
+        sign_in(Binding::None, &[], &quick("I\u{ad}X"), "\u{2168}"),
         Ok(())
     );
     // A control character is prohibited, so PostgreSQL and we use the password unprepared.
-    assert_eq!(sign_in(Binding::None, None, &quick("a\u{7}"), "a\u{7}"), Ok(()));
+    assert_eq!(sign_in(Binding::None, &[], &quick("a\u{7}"), "a\u{7}"), Ok(()));
     assert_eq!(
-        sign_in(Binding::None, None, &quick("a\u{7}\u{2168}"), "a\u{7}IX"),
+        sign_in(Binding::None, &[], &quick("a\u{7}\u{2168}"), "a\u{7}IX"),
         Err(ScramError::WrongPassword)
     );
 }
@@ -104,30 +104,41 @@ fn passwords_are_prepared_and_otherwise_taken_as_they_are() {
 #[test]
 fn channel_binding_is_agreed_or_refused() {
     let verifier = quick("pencil");
-    let tls = Some(END_POINT);
+    let tls = &[END_POINT][..];
     assert_eq!(
         sign_in(Binding::EndPoint(END_POINT), tls, &verifier, "pencil"),
         Ok(())
     );
     assert_eq!(sign_in(Binding::None, tls, &verifier, "pencil"), Ok(()));
-    assert_eq!(sign_in(Binding::NotOffered, None, &verifier, "pencil"), Ok(()));
-    let refused = |binding, end_point| {
+    assert_eq!(sign_in(Binding::NotOffered, &[], &verifier, "pencil"), Ok(()));
+    let refused = |binding, end_points| {
         matches!(
-            sign_in(binding, end_point, &verifier, "pencil"),
+            sign_in(binding, end_points, &verifier, "pencil"),
             Err(ScramError::ChannelBinding(_))
         )
     };
     // -PLUS taken away on the way; another certificate in between; -PLUS without TLS.
     assert!(refused(Binding::NotOffered, tls));
     assert!(refused(Binding::EndPoint(&[8; 32]), tls));
-    assert!(refused(Binding::EndPoint(END_POINT), None));
+    assert!(refused(Binding::EndPoint(END_POINT), &[]));
+}
+
+#[test]
+fn while_the_certificate_changes_either_is_good() {
+    let verifier = quick("pencil");
+    let (old, new, neither) = ([1; 32], [2; 32], [3; 32]);
+    let sign_in = |seen| sign_in(Binding::EndPoint(seen), &[&new, &old], &verifier, "pencil");
+    assert_eq!(sign_in(&old), Ok(()));
+    assert_eq!(sign_in(&new), Ok(()));
+    assert!(matches!(sign_in(&neither), Err(ScramError::ChannelBinding(_))));
+    assert!(matches!(sign_in(&[]), Err(ScramError::ChannelBinding(_))));
 }
 
 #[test]
 fn the_flag_and_the_mechanism_must_agree() {
     let verifier = quick("pencil");
     let first = |mechanism, message: &[u8]| {
-        server::first(mechanism, message, Some(END_POINT), SERVER_NONCE, &verifier).map(|_| ())
+        server::first(mechanism, message, &[END_POINT], SERVER_NONCE, &verifier).map(|_| ())
     };
     for flag in ["n", "y"] {
         let message = format!("{flag},,n=,r=abc");
@@ -150,14 +161,8 @@ fn the_flag_and_the_mechanism_must_agree() {
         Err(ScramError::Malformed(_))
     ));
     // A binding that the client's last message takes back.
-    let (_, state) = server::first(
-        Mechanism::Plus,
-        end_point,
-        Some(END_POINT),
-        SERVER_NONCE,
-        &verifier,
-    )
-    .unwrap();
+    let (_, state) =
+        server::first(Mechanism::Plus, end_point, &[END_POINT], SERVER_NONCE, &verifier).unwrap();
     let last = format!("c=biws,r=abc{SERVER_NONCE},p={}", "A".repeat(43) + "=");
     assert!(matches!(
         server::finish(&state, last.as_bytes(), &verifier),
@@ -187,14 +192,14 @@ fn a_client_first_message_that_is_not_one_is_refused() {
         (long_nonce.as_bytes(), SqlState::PROTOCOL_VIOLATION),
         (&long, SqlState::PROTOCOL_VIOLATION),
     ] {
-        let error = server::first(Mechanism::Plain, message, None, SERVER_NONCE, &verifier).unwrap_err();
+        let error = server::first(Mechanism::Plain, message, &[], SERVER_NONCE, &verifier).unwrap_err();
         assert_eq!(error.sqlstate(), expected, "{}", String::from_utf8_lossy(message));
     }
     assert!(
         server::first(
             Mechanism::Plain,
             b"n,,n=x,r=abc,e=1",
-            None,
+            &[],
             SERVER_NONCE,
             &verifier
         )
@@ -205,7 +210,7 @@ fn a_client_first_message_that_is_not_one_is_refused() {
 #[test]
 fn a_client_final_message_that_is_not_one_is_refused() {
     let verifier = pencil();
-    let (_, state) = server::first(Mechanism::Plain, CLIENT_FIRST, None, SERVER_NONCE, &verifier).unwrap();
+    let (_, state) = server::first(Mechanism::Plain, CLIENT_FIRST, &[], SERVER_NONCE, &verifier).unwrap();
     let good = std::str::from_utf8(CLIENT_FINAL).unwrap();
     let refused = |message: &str| server::finish(&state, message.as_bytes(), &verifier).unwrap_err();
     assert!(matches!(refused(""), ScramError::Malformed(_)));
@@ -263,7 +268,7 @@ fn a_mock_looks_like_a_verifier_and_never_lets_in() {
     );
 
     let first =
-        |verifier| server::first(Mechanism::Plain, CLIENT_FIRST, None, SERVER_NONCE, verifier).unwrap();
+        |verifier| server::first(Mechanism::Plain, CLIENT_FIRST, &[], SERVER_NONCE, verifier).unwrap();
     let (shown, state) = first(&a);
     assert_eq!(shown.len(), SERVER_FIRST.len());
     let wrong = server::finish(&state, CLIENT_FINAL, &a).unwrap_err();
@@ -369,7 +374,7 @@ fn a_server_that_cheats_is_refused() {
 #[test]
 fn nothing_secret_is_in_debug_output() {
     let (_, wait) = client(Binding::None).respond(SERVER_FIRST, "pencil").unwrap();
-    let (_, state) = server::first(Mechanism::Plain, CLIENT_FIRST, None, SERVER_NONCE, &pencil()).unwrap();
+    let (_, state) = server::first(Mechanism::Plain, CLIENT_FIRST, &[], SERVER_NONCE, &pencil()).unwrap();
     let shown = format!("{:?} {wait:?} {state:?}", pencil());
     assert_eq!(shown, "Verifier(hidden) Final(hidden) ServerState(..)");
 }
@@ -415,8 +420,8 @@ proptest! {
         let verifier = quick("pencil");
         let (mechanism, binding) = if plus { (Mechanism::Plus, Binding::EndPoint(END_POINT)) } else { (Mechanism::Plain, Binding::None) };
         let first = client(binding).first_message();
-        let _ = server::first(mechanism, &message, Some(END_POINT), SERVER_NONCE, &verifier);
-        let (_, state) = server::first(mechanism, &first, Some(END_POINT), SERVER_NONCE, &verifier).unwrap();
+        let _ = server::first(mechanism, &message, &[END_POINT], SERVER_NONCE, &verifier);
+        let (_, state) = server::first(mechanism, &first, &[END_POINT], SERVER_NONCE, &verifier).unwrap();
         prop_assert!(server::finish(&state, &message, &verifier).is_err());
         let (_, wait) = client(Binding::None).respond(SERVER_FIRST, "x").unwrap();
         prop_assert!(wait.verify(&message).is_err());
@@ -434,9 +439,9 @@ proptest! {
     #[test]
     fn any_password_signs_in_and_another_does_not(password in ".{0,20}", other in ".{0,20}") {
         let verifier = quick(&password);
-        prop_assert_eq!(sign_in(Binding::EndPoint(END_POINT), Some(END_POINT), &verifier, &password), Ok(()));
+        prop_assert_eq!(sign_in(Binding::EndPoint(END_POINT), &[END_POINT], &verifier, &password), Ok(()));
         let same = quick(&other).to_string() == verifier.to_string();
-        prop_assert_eq!(sign_in(Binding::None, None, &verifier, &other).is_ok(), same);
+        prop_assert_eq!(sign_in(Binding::None, &[], &verifier, &other).is_ok(), same);
     }
 }
 
@@ -448,7 +453,7 @@ fn for_a_time_two_passwords_are_good_and_each_gets_its_own_signature() {
         let client = client(Binding::None);
         let first = client.first_message();
         let (server_first, state) =
-            server::first(client.mechanism(), &first, None, SERVER_NONCE, verifier).unwrap();
+            server::first(client.mechanism(), &first, &[], SERVER_NONCE, verifier).unwrap();
         let (last, wait) = client.respond(&server_first, password)?;
         let accepted = server::finish(&state, &last, verifier)?;
         // The client would not go on with the other password's signature.

@@ -44,6 +44,7 @@ pub(super) fn examine(ring: &Examined, report: &mut Report) {
             dates(&chain, now_s(), &mut section);
         }
     }
+    beside(ring, &key, &mut section);
     let bound = ring.file(Stage::QueryValidator, &["tls_certificate_file"]);
     let same = |file: &Path| match (std::fs::read(file), std::fs::read(&certificate)) {
         (Ok(bound), Ok(shown)) => bound == shown,
@@ -54,12 +55,33 @@ pub(super) fn examine(ring: &Examined, report: &mut Report) {
         Some(_) => section.fail(
             "channel-binding",
             "the Query Validator has another certificate than clients see, so sign-ins with channel binding fail",
-            "give both the same tls_certificate_file, and restart the Query Validator",
+            "give both the same tls_certificate_file; the Query Validator first",
         ),
         None => section.warn(
             "channel-binding",
             "sign-ins can't be bound to the certificate",
             "set tls_certificate_file in query-validator.toml",
+        ),
+    }
+}
+
+/// The Query Validator reads the folder of its certificate, to take another one that is put there.
+fn beside(ring: &Examined, key: &Path, section: &mut Section<'_>) {
+    let bound = ring.file(Stage::QueryValidator, &["tls_certificate_file"]);
+    let folder = |file: &Path| file.parent().and_then(|folder| folder.canonicalize().ok());
+    let read = bound.as_deref().and_then(folder);
+    match folder(key).filter(|folder| Some(folder) == read.as_ref()) {
+        None => section.pass(
+            "certificate-key",
+            "the key of the certificate is the Frontend's alone",
+        ),
+        Some(folder) => section.fail(
+            "certificate-key",
+            format!(
+                "the key of the certificate is in {}, where the Query Validator may read it",
+                folder.display()
+            ),
+            "move it to a folder of its own, such as keys/frontend, and set tls_key_file in frontend.toml",
         ),
     }
 }
@@ -82,7 +104,7 @@ fn read(certificate: &Path, key: &Path) -> Result<Vec<CertificateDer<'static>>, 
 }
 
 fn dates(chain: &[CertificateDer<'_>], now_s: i64, section: &mut Section<'_>) {
-    let replace = "put a new certificate there and restart Frontend and Query Validator";
+    let replace = "put a new certificate and its key there, on the Query Validator's machine first";
     let Some((_, certificate)) = chain.first().and_then(|der| X509Certificate::from_der(der).ok()) else {
         return section.fail("certificate-dates", "the certificate can't be read", replace);
     };

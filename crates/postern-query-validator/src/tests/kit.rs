@@ -1,6 +1,6 @@
 //! A Query Validator with the three other stages' ends of its links.
 
-use crate::{Keys, Settings, User, Users, Validator};
+use crate::{EndPoints, Keys, Settings, User, Users, Validator};
 use postern_envelope::Batch;
 use postern_envelope::{Generation, Header, Keyring, Opener, Sealer, SecretKey, batch};
 use postern_ledger::{Event, Outcome};
@@ -121,7 +121,7 @@ pub(super) fn users() -> Users {
 pub(super) fn settings() -> Settings {
     Settings {
         mock_secret: vec![7; 32],
-        end_point: Some(END_POINT.to_vec()),
+        end_points: EndPoints::of(Some(END_POINT.to_vec())),
         ticket_lifetime_ms: LIFETIME,
         lockout: crate::LockoutConfig::default(),
         nonce: || Ok("servernonce".to_owned()),

@@ -70,6 +70,25 @@ fn channel_binding_holds_for_the_configured_certificate_only() {
 }
 
 #[test]
+fn another_certificate_is_taken_and_the_one_before_is_good_for_a_while() {
+    let mut kit = Kit::new();
+    let next = [8; 32];
+    let bound_to = |kit: &mut Kit, end_point: &[u8]| {
+        let (answer, _) = kit.sign_in_with("ann", "pencil", Binding::EndPoint(end_point), |s| s.tls = true);
+        matches!(answer, SignInAnswer::Accepted { .. })
+    };
+    assert!(!bound_to(&mut kit, &next));
+    kit.validator.set_end_point(Some(next.to_vec()), NOW + 1);
+    assert!(bound_to(&mut kit, &next));
+    assert!(bound_to(&mut kit, &END_POINT));
+    // The grace is over.
+    kit.validator.set_end_point(Some(vec![7; 32]), NOW);
+    assert!(bound_to(&mut kit, &[7; 32]));
+    assert!(!bound_to(&mut kit, &next));
+    assert!(!bound_to(&mut kit, &END_POINT));
+}
+
+#[test]
 fn a_wrong_password_and_an_unknown_user_look_alike() {
     let mut kit = Kit::new();
     let mut challenge = |user: &str| {

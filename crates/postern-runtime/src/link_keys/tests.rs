@@ -2,6 +2,8 @@ use super::*;
 use crate::keys::tests::keep;
 use postern_envelope::{PublicKey, SecretKey};
 use postern_types::InstanceId;
+use std::fs;
+use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
 fn context(ready: ReadyFile) -> StageContext {
