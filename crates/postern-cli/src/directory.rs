@@ -70,6 +70,16 @@ impl RingDirectory {
         self.join("tls/server.crt")
     }
 
+    /// `sinks.toml`.
+    pub fn sinks_config_file(&self) -> PathBuf {
+        self.join("sinks.toml")
+    }
+
+    /// There while the sinks run.
+    pub fn sinks_ready_file(&self) -> PathBuf {
+        self.run().join("sinks.ready")
+    }
+
     /// A stage's ledger.
     pub fn ledger(&self, stage: Stage) -> PathBuf {
         self.join("audit").join(stage.name())

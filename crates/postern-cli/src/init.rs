@@ -161,6 +161,7 @@ fn fill(ring: &RingDirectory, options: &InitOptions) -> anyhow::Result<()> {
     }
     secret_file::write(&ring.policy_file(), FIRST_POLICY)?;
     secret_file::write(&ring.users_file(), crate::users::FIRST_USERS_FILE)?;
+    secret_file::write(&ring.sinks_config_file(), crate::sinks::FIRST_SINKS_FILE)?;
     write_ring_config(ring, options, &nats_urls, frontend, backend)
 }
 

@@ -24,6 +24,7 @@ pub mod provision;
 pub mod ring_config;
 pub mod rotation;
 pub mod secret_file;
+mod sinks;
 mod stage_config;
 pub mod status;
 pub mod supervise;

@@ -15,10 +15,12 @@ pub enum Part {
     Nats(Hop),
     /// A stage.
     Stage(Stage),
+    /// What carries the records of all stages to collectors. A ring runs without it where none is configured.
+    Sinks,
 }
 
 impl Part {
-    /// All parts, in the order in which they are started.
+    /// All parts of the ring itself, in the order in which they are started.
     pub const ALL: [Part; 8] = [
         Part::Nats(Hop::DirtyQuery),
         Part::Nats(Hop::CleanQuery),
@@ -35,6 +37,7 @@ impl Part {
         match self {
             Part::Nats(hop) => format!("nats/{hop}"),
             Part::Stage(stage) => stage.name().to_owned(),
+            Part::Sinks => "sinks".to_owned(),
         }
     }
 }
@@ -57,13 +60,12 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Checks that all of them are there.
+    /// Checks that those of these parts are there.
     ///
     /// # Errors
     /// Names the first one that is missing, and what to do.
-    pub fn check(&self) -> anyhow::Result<()> {
-        for stage in Stage::ALL {
-            let program = self.stage(stage);
+    pub fn check(&self, parts: &[Part]) -> anyhow::Result<()> {
+        for program in parts.iter().filter_map(|part| self.own(*part)) {
             if !program.is_file() {
                 bail!(
                     "{} is missing; `cargo build --workspace --bins` makes it, or set stage_directory in postern.toml",
@@ -72,6 +74,15 @@ impl Programs {
             }
         }
         Ok(())
+    }
+
+    /// The binary of a part, where it is one of ours.
+    fn own(&self, part: Part) -> Option<PathBuf> {
+        match part {
+            Part::Nats(_) => None,
+            Part::Stage(stage) => Some(self.stage(stage)),
+            Part::Sinks => Some(self.stages.join("postern-sink")),
+        }
     }
 
     /// The binary of a stage.
@@ -102,19 +113,22 @@ impl Programs {
             std::process::id().to_string().into(),
             "--".into(),
         ];
-        match part {
+        command.extend(self.own(part).map(PathBuf::into_os_string));
+        let (config, ready_file) = match part {
             Part::Nats(hop) => {
                 command.extend(self.nats_command());
                 command.extend(["--config".into(), RingDirectory::nats_config(hop).into()]);
+                return command;
             }
-            Part::Stage(stage) => command.extend([
-                self.stage(stage).into_os_string(),
-                "--config".into(),
-                ring.stage_config_file(stage).into(),
-                "--ready-file".into(),
-                ring.stage_ready_file(stage).into(),
-            ]),
-        }
+            Part::Stage(stage) => (ring.stage_config_file(stage), ring.stage_ready_file(stage)),
+            Part::Sinks => (ring.sinks_config_file(), ring.sinks_ready_file()),
+        };
+        command.extend([
+            "--config".into(),
+            config.into(),
+            "--ready-file".into(),
+            ready_file.into(),
+        ]);
         command
     }
 }

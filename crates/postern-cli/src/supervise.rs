@@ -19,6 +19,7 @@ use crate::part::{Part, Programs, find_program};
 use crate::ring_config::RingConfig;
 use crate::rotation;
 use crate::secret_file;
+use crate::sinks;
 use anyhow::{Context as _, bail};
 use board::Board;
 use keep::{Keeper, Run};
@@ -61,14 +62,15 @@ pub async fn up(options: UpOptions, stop: impl Future<Output = ()>) -> anyhow::R
     if let Some(file) = &options.ready_file {
         remove(file)?;
     }
-    let programs = programs(&config)?;
+    let parts_to_run = parts(ring)?;
+    let programs = programs(&config, &parts_to_run)?;
     keys::renew_if_due(ring, &config)?;
     audit::make_keys(ring)?;
     let listen = listen_address(ring, options.listen.as_deref())?;
     let board = Arc::new(Board::new(ring, &listen));
     let (phase, _) = watch::channel(Run::On);
     let mut parts = JoinSet::new();
-    for part in Part::ALL {
+    for part in parts_to_run {
         if let Part::Stage(stage) = part {
             remove(&ring.stage_ready_file(stage))?;
         }
@@ -135,8 +137,17 @@ fn remove(file: &std::path::Path) -> anyhow::Result<()> {
     }
 }
 
-/// Finds the programs a ring needs, and warns of an old NATS server.
-fn programs(config: &RingConfig) -> anyhow::Result<Programs> {
+/// What there is to run: the ring, and its sinks if there are any.
+fn parts(ring: &RingDirectory) -> anyhow::Result<Vec<Part>> {
+    let mut parts = Part::ALL.to_vec();
+    if sinks::are_configured(ring)? {
+        parts.push(Part::Sinks);
+    }
+    Ok(parts)
+}
+
+/// Finds the programs these parts need, and warns of an old NATS server.
+fn programs(config: &RingConfig, parts: &[Part]) -> anyhow::Result<Programs> {
     let own = std::env::current_exe().context("can't find out where this program is")?;
     let beside = own.parent().map(PathBuf::from).unwrap_or_default();
     let from_environment = std::env::var_os("POSTERN_NATS_SERVER").map(PathBuf::from);
@@ -156,7 +167,7 @@ fn programs(config: &RingConfig) -> anyhow::Result<Programs> {
         stages: config.stage_directory.clone().unwrap_or(beside),
         postern: own,
     };
-    programs.check()?;
+    programs.check(parts)?;
     Ok(programs)
 }
 
@@ -274,6 +285,6 @@ async fn wait_until_ready(options: &UpOptions, board: &Board, listen: &str) -> a
 fn hop_of(part: Part) -> Option<Hop> {
     match part {
         Part::Nats(hop) => Some(hop),
-        Part::Stage(_) => None,
+        Part::Stage(_) | Part::Sinks => None,
     }
 }

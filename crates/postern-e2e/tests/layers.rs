@@ -152,8 +152,33 @@ fn the_backend_links_no_parser_and_no_policy() {
 }
 
 #[test]
+fn what_carries_records_away_links_no_parser_no_policy_and_no_database_client() {
+    let graph = Graph::load();
+    let closure = graph.closure("postern-sink");
+    for absent in ["postern-sql", "postern-policy", "postern-scram", "pg_query"] {
+        assert!(!closure.contains(absent), "the sink links {absent}");
+    }
+    for client in DATABASE_CLIENTS {
+        assert!(!closure.contains(client), "the sink links {client}");
+    }
+    for stage in STAGES {
+        assert!(!closure.contains(stage), "the sink links {stage}");
+        for collector in ["tonic", "hyper", "opentelemetry-proto"] {
+            assert!(
+                !graph.closure(stage).contains(collector),
+                "{stage} links {collector}"
+            );
+        }
+    }
+}
+
+#[test]
 fn each_outside_thing_is_named_by_one_crate() {
     let graph = Graph::load();
+    assert_eq!(
+        graph.who_names("opentelemetry-proto"),
+        BTreeSet::from(["postern-sink", "postern-testkit"])
+    );
     assert_eq!(graph.who_names("async-nats"), BTreeSet::from(["postern-bus"]));
     assert_eq!(graph.who_names("pg_query"), BTreeSet::from(["postern-sql"]));
     assert_eq!(

@@ -51,7 +51,7 @@ pub use checkpoint::{Checkpoint, CheckpointError, NotAKey, PublicKey, SigningKey
 pub use cross::{CrossFinding, CrossReport, Disagreement, cross_check};
 pub use line::MAX_LINE_BYTES;
 pub use proof::{Proof, ProofError, Proved};
-pub use reader::{TailReader, time_of};
+pub use reader::{Seal, TailReader, seal_of, time_of};
 pub use record::{Details, Event, Level, Outcome, PATTERN_BYTES, Record, StatementDigest};
 pub use signer::Signer;
 pub use verify::{Finding, FindingKind, Report, verify};

@@ -259,7 +259,18 @@ pub(crate) fn read(line: &[u8]) -> Option<SealedLine> {
     Some(sealed)
 }
 
-fn claims(line: &[u8]) -> Option<SealedLine> {
+/// The hash before and the own one, at the end of a line in the form of a record.
+pub(crate) fn hashes_of(line: &[u8]) -> Option<[&str; 2]> {
+    let hash_end = line.len().checked_sub(END.len())?;
+    let hash_start = hash_end.checked_sub(64)?;
+    let prev_end = hash_start.checked_sub(HASH.len() + QUOTE.len())?;
+    let prev_start = prev_end.checked_sub(64)?;
+    let text = |start, end| std::str::from_utf8(line.get(start..end)?).ok();
+    Some([text(prev_start, prev_end)?, text(hash_start, hash_end)?])
+}
+
+/// What a line says of itself, where it is in the form of a record.
+pub(crate) fn claims(line: &[u8]) -> Option<SealedLine> {
     let rest = line.strip_suffix(END)?;
     let (rest, hash) = rest.split_last_chunk::<64>()?;
     let rest = rest.strip_suffix(HASH)?.strip_suffix(QUOTE)?;

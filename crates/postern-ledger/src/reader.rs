@@ -62,13 +62,29 @@ impl TailReader {
         let first = all
             .get(all.len().saturating_sub(files))
             .map_or(1, |file| file.first);
-        Ok(TailReader {
+        Ok(TailReader::beginning_with(directory, first))
+    }
+
+    /// Begins at the first record of the file in which record `number` is, or would be; where that file is gone, at the
+    /// first record of the oldest one.
+    ///
+    /// # Errors
+    /// When the directory can't be read.
+    pub fn open_at(directory: &Path, number: u64) -> io::Result<TailReader> {
+        let all = files::list(directory)?;
+        let within = all.iter().take_while(|file| file.first <= number).last();
+        let first = within.or(all.first()).map_or(1, |file| file.first);
+        Ok(TailReader::beginning_with(directory, first))
+    }
+
+    fn beginning_with(directory: &Path, first: u64) -> TailReader {
+        TailReader {
             directory: directory.to_owned(),
             first,
             file: None,
             position: 0,
             line: Vec::new(),
-        })
+        }
     }
 
     /// Begins at the file in which the first record of `time` or later is, by the times of the files' first records.
@@ -87,13 +103,7 @@ impl TailReader {
             }
             first = Some(file.first);
         }
-        Ok(TailReader {
-            directory: directory.to_owned(),
-            first: first.unwrap_or(1),
-            file: None,
-            position: 0,
-            line: Vec::new(),
-        })
+        Ok(TailReader::beginning_with(directory, first.unwrap_or(1)))
     }
 
     /// The next whole line, without its end; `None` when there is none yet. Lines longer than
@@ -160,6 +170,28 @@ impl TailReader {
         self.file = None;
         Ok(true)
     }
+}
+
+/// Number and hashes of a record, as its line claims them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seal<'a> {
+    /// Its number.
+    pub number: u64,
+    /// Hash of the record before, in hex.
+    pub prev: &'a str,
+    /// Its hash, in hex.
+    pub hash: &'a str,
+}
+
+/// The seal of a record's line, without checking that it holds; `None` when the line is not in the form of a record.
+pub fn seal_of(line: &[u8]) -> Option<Seal<'_>> {
+    let sealed = crate::line::claims(line)?;
+    let [prev, hash] = crate::line::hashes_of(line)?;
+    Some(Seal {
+        number: sealed.link.number,
+        prev,
+        hash,
+    })
 }
 
 /// The time of a record's line, without reading the rest; `None` when it does not begin as records do. Times are of one

@@ -19,6 +19,17 @@ pub struct StageContext {
     pub ready: ReadyFile,
 }
 
+/// What a running program gets besides its configuration.
+#[derive(Clone, Debug)]
+pub struct Life {
+    /// This run of it, fresh at every start.
+    pub instance: InstanceId,
+    /// Cancelled when the process is asked to stop. The program should then return within a few seconds.
+    pub shutdown: CancellationToken,
+    /// Tells whoever started the process that it is ready.
+    pub ready: ReadyFile,
+}
+
 /// The file named with `--ready-file`, if any.
 #[derive(Clone, Debug, Default)]
 pub struct ReadyFile {

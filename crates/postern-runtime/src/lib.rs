@@ -26,12 +26,12 @@ mod telemetry;
 
 pub use clock::unix_ms;
 pub use config::{ConfigError, load_config, parse_config};
-pub use context::{ReadyFile, StageContext};
+pub use context::{Life, ReadyFile, StageContext};
 pub use file_stamp::FileStamp;
 pub use keys::{AcceptedKeys, KeyFile, KeysConfig, KeysError, Time, beside, stages_linked_with};
 pub use ledger::LedgerConfig;
 pub use link_keys::{KeyNews, LinkKeys};
-pub use main_loop::{StageResult, stage_main};
+pub use main_loop::{Program, StageResult, program_main, stage_main};
 pub use policy_files::{PolicyFiles, Stamp};
 pub use postern_bus::{Secret, SecretError};
 pub use reload::Reload;

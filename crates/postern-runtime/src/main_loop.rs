@@ -1,7 +1,7 @@
 //! The life of a stage process from command line to exit code.
 
 use crate::config::{ConfigError, load_config};
-use crate::context::{ReadyFile, StageContext};
+use crate::context::{Life, ReadyFile, StageContext};
 use crate::keys::KeysError;
 use crate::sandbox::{self, SandboxError, SandboxMode, Sandboxed};
 use crate::{hardening, telemetry};
@@ -25,17 +25,50 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Command line or configuration are wrong.
 const USAGE: u8 = 2;
 
-/// The whole `main` of a stage: reads `--config FILE`, moves into that file's directory (so that relative
-/// paths in it mean files next to it), gives up what the stage does not need (see [`crate::sandbox`]), and runs
-/// `run` on a runtime with one thread until it returns.
-/// SIGTERM and SIGINT cancel [`StageContext::shutdown`]; a second one ends the process at once.
+/// A program that runs until it is told to stop.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, in a line.
+    pub about: &'static str,
+    /// Name of its configuration, for the example in its help.
+    pub config: &'static str,
+    /// Further examples for its help, each with its line end; may be empty.
+    pub more: &'static str,
+}
+
+/// The whole `main` of a stage; see [`program_main`].
 pub fn stage_main<C, F, R>(stage: Stage, run: F) -> ExitCode
 where
     C: DeserializeOwned + Sandboxed,
     F: FnOnce(C, StageContext) -> R,
     R: Future<Output = StageResult>,
 {
-    let arguments = match Arguments::read(stage) {
+    program_main(program(stage), |config, life: Life| {
+        run(
+            config,
+            StageContext {
+                stage,
+                instance: life.instance,
+                shutdown: life.shutdown,
+                ready: life.ready,
+            },
+        )
+    })
+}
+
+/// The whole `main` of a program: reads `--config FILE`, moves into that file's directory (so that relative
+/// paths in it mean files next to it), gives up what the program does not need (see [`crate::sandbox`]), and runs
+/// `run` on a runtime with one thread until it returns.
+/// SIGTERM and SIGINT cancel [`Life::shutdown`]; a second one ends the process at once.
+pub fn program_main<C, F, R>(program: Program, run: F) -> ExitCode
+where
+    C: DeserializeOwned + Sandboxed,
+    F: FnOnce(C, Life) -> R,
+    R: Future<Output = StageResult>,
+{
+    let arguments = match Arguments::read(&program) {
         Ok(arguments) => arguments,
         Err(code) => return code,
     };
@@ -45,7 +78,7 @@ where
     }
     hardening::abort_on_panic();
     hardening::forbid_core_dumps();
-    match live(stage, arguments, run) {
+    match live(&program, arguments, run) {
         Ok(()) => {
             tracing::info!("stopped");
             ExitCode::SUCCESS
@@ -68,8 +101,8 @@ struct Arguments {
 
 impl Arguments {
     /// Reads the command line; prints help and usage errors itself.
-    fn read(stage: Stage) -> Result<Self, ExitCode> {
-        let mut matches = command(stage).try_get_matches().map_err(|error| {
+    fn read(program: &Program) -> Result<Self, ExitCode> {
+        let mut matches = command(program).try_get_matches().map_err(|error| {
             let _ = error.print();
             // Help and version are not errors.
             ExitCode::from(if error.use_stderr() { USAGE } else { 0 })
@@ -84,17 +117,16 @@ impl Arguments {
     }
 }
 
-fn command(stage: Stage) -> Command {
-    let more = match stage {
-        Stage::Backend => {
-            "  postern-backend --config /etc/postern/backend.toml --catalog > catalog.json\n    \
-             prints what there is in the database, for the policy, and exits\n"
-        }
-        _ => "",
-    };
-    Command::new(binary(stage))
+fn command(program: &Program) -> Command {
+    let Program {
+        name,
+        about,
+        config,
+        more,
+    } = program;
+    Command::new(*name)
         .version(env!("CARGO_PKG_VERSION"))
-        .about(about(stage))
+        .about(*about)
         .arg(
             Arg::new("config")
                 .long("config")
@@ -108,38 +140,50 @@ fn command(stage: Stage) -> Command {
                 .long("ready-file")
                 .value_name("FILE")
                 .value_parser(value_parser!(PathBuf))
-                .help("Appears when the stage is ready"),
+                .help("Appears when the program is ready"),
         )
         .after_help(format!(
-            "Examples:\n  postern-{stage} --config /etc/postern/{stage}.toml\n{more}\n\
+            "Examples:\n  {name} --config /etc/postern/{config}\n{more}\n\
              Environment:\n  {}  log filter, such as `info` or `debug`\n\n\
              Exit codes:\n  0 stopped, 1 failed, 2 wrong command line or configuration",
             telemetry::LOG_VARIABLE
         ))
 }
 
-fn binary(stage: Stage) -> &'static str {
+fn program(stage: Stage) -> Program {
     match stage {
-        Stage::Frontend => "postern-frontend",
-        Stage::QueryValidator => "postern-query-validator",
-        Stage::Backend => "postern-backend",
-        Stage::ResponseValidator => "postern-response-validator",
+        Stage::Frontend => Program {
+            name: "postern-frontend",
+            about: "Accepts PostgreSQL clients and sends what they ask round the ring",
+            config: "frontend.toml",
+            more: "",
+        },
+        Stage::QueryValidator => Program {
+            name: "postern-query-validator",
+            about: "Decides what may run",
+            config: "query-validator.toml",
+            more: "",
+        },
+        Stage::Backend => Program {
+            name: "postern-backend",
+            about: "Runs in PostgreSQL what the Query Validator let through",
+            config: "backend.toml",
+            more: "  postern-backend --config /etc/postern/backend.toml --catalog > catalog.json\n    \
+                   prints what there is in the database, for the policy, and exits\n",
+        },
+        Stage::ResponseValidator => Program {
+            name: "postern-response-validator",
+            about: "Decides what may come back",
+            config: "response-validator.toml",
+            more: "",
+        },
     }
 }
 
-fn about(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Frontend => "Accepts PostgreSQL clients and sends what they ask round the ring",
-        Stage::QueryValidator => "Decides what may run",
-        Stage::Backend => "Runs in PostgreSQL what the Query Validator let through",
-        Stage::ResponseValidator => "Decides what may come back",
-    }
-}
-
-fn live<C, F, R>(stage: Stage, arguments: Arguments, run: F) -> anyhow::Result<()>
+fn live<C, F, R>(program: &Program, arguments: Arguments, run: F) -> anyhow::Result<()>
 where
     C: DeserializeOwned + Sandboxed,
-    F: FnOnce(C, StageContext) -> R,
+    F: FnOnce(C, Life) -> R,
     R: Future<Output = StageResult>,
 {
     let config: C = load_config(&arguments.config)?;
@@ -152,8 +196,7 @@ where
     let ready_file = arguments.ready_file.map(std::path::absolute).transpose()?;
     enter_directory_of(&arguments.config)?;
     enter_sandbox(&config, ready_file.as_deref())?;
-    let context = StageContext {
-        stage,
+    let life = Life {
         instance: InstanceId::random()?,
         shutdown: CancellationToken::new(),
         ready: ReadyFile::new(ready_file)?,
@@ -162,13 +205,13 @@ where
         .enable_all()
         .max_blocking_threads(4)
         .build()?;
-    let ready = context.ready.clone();
+    let ready = life.ready.clone();
     let result = runtime.block_on(async {
-        let shutdown = context.shutdown.clone();
+        let shutdown = life.shutdown.clone();
         watch_signals(shutdown.clone())?;
-        tracing::info!(%stage, instance = %context.instance, version = env!("CARGO_PKG_VERSION"), "starting");
+        tracing::info!(program = program.name, instance = %life.instance, version = env!("CARGO_PKG_VERSION"), "starting");
         tokio::select! {
-            result = run(config, context) => result,
+            result = run(config, life) => result,
             () = overdue(shutdown) => anyhow::bail!("did not stop within {} s", PATIENCE.as_secs()),
         }
     });

@@ -1,7 +1,7 @@
 //! Where the binaries under test are.
 
 use anyhow::{Context as _, bail};
-use postern_cli::part::{Programs, find_program};
+use postern_cli::part::{Part, Programs, find_program};
 use std::path::{Path, PathBuf};
 
 /// Directory of the workspace's binaries: `$POSTERN_BIN_DIR`, or where the running test was built to.
@@ -41,7 +41,7 @@ pub fn programs(nats_server: Option<&Path>) -> anyhow::Result<Programs> {
         postern: directory.join("postern"),
         stages: directory,
     };
-    programs.check()?;
+    programs.check(&Part::ALL)?;
     Ok(programs)
 }
 

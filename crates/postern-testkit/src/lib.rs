@@ -12,7 +12,10 @@ pub mod options;
 pub mod port;
 pub mod postgres;
 pub mod process;
+#[cfg(feature = "collectors")]
+pub mod receiver;
 pub mod ring;
+pub mod rsyslog;
 pub mod shop;
 mod template;
 

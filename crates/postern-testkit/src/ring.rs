@@ -386,6 +386,7 @@ impl Ring {
     async fn is_ready(&self, part: Part) -> bool {
         match part {
             Part::Stage(stage) => self.directory.stage_ready_file(stage).exists(),
+            Part::Sinks => self.directory.sinks_ready_file().exists(),
             Part::Nats(hop) => match provision::address(&self.config, hop) {
                 Ok(address) => TcpStream::connect(address).await.is_ok(),
                 Err(_) => false,

@@ -25,6 +25,8 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 const STARTS_BEFORE_READY: u32 = 5;
 /// How long a part may take to stop before it is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
+/// The same for the sinks, which have the last records to hand over.
+const SINKS_STOP_WITHIN: Duration = Duration::from_secs(8);
 
 /// How often a NATS server's streams and consumers are put right.
 const PROVISION_EVERY: Duration = Duration::from_secs(2);
@@ -44,7 +46,7 @@ impl Run {
     fn stops(self, part: Part) -> bool {
         match part {
             Part::Stage(_) => self != Run::On,
-            Part::Nats(_) => self == Run::StopAll,
+            Part::Nats(_) | Part::Sinks => self == Run::StopAll,
         }
     }
 }
@@ -79,7 +81,7 @@ impl Keeper {
                 never = self.attend() => match never? {},
             };
             let Some(status) = outcome else {
-                stop(&mut child).await;
+                stop(&mut child, self.part).await;
                 self.board.ended(self.part);
                 return Ok(());
             };
@@ -168,7 +170,7 @@ async fn told_to_stop(phase: &mut watch::Receiver<Run>, part: Part) {
 }
 
 /// Asks the process to end, and makes it end when it does not.
-async fn stop(child: &mut Child) {
+async fn stop(child: &mut Child, part: Part) {
     let pid = child
         .id()
         .and_then(|pid| i32::try_from(pid).ok())
@@ -176,7 +178,11 @@ async fn stop(child: &mut Child) {
     if let Some(pid) = pid {
         let _ = kill_process(pid, Signal::TERM);
     }
-    if timeout(STOP_WITHIN, child.wait()).await.is_err() {
+    let limit = match part {
+        Part::Sinks => SINKS_STOP_WITHIN,
+        Part::Nats(_) | Part::Stage(_) => STOP_WITHIN,
+    };
+    if timeout(limit, child.wait()).await.is_err() {
         let _ = child.kill().await;
     }
 }

@@ -40,7 +40,7 @@ pub(super) async fn copy(part: Part, verbose: bool, stream: impl AsyncRead + Unp
 /// A NATS server tells a page about itself at each start; only its warnings and errors matter here.
 fn is_worth_showing(part: Part, line: &str) -> bool {
     match part {
-        Part::Stage(_) => true,
+        Part::Stage(_) | Part::Sinks => true,
         // It warns of every max_payload above 8 MB; ours is 9 MiB on purpose.
         Part::Nats(_) if line.contains("Maximum payloads over") => false,
         Part::Nats(_) => !["[INF]", "[DBG]", "[TRC]"]

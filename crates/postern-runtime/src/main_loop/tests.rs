@@ -3,8 +3,8 @@ use super::*;
 #[test]
 fn the_command_line_is_consistent_for_every_stage() {
     for stage in Stage::ALL {
-        command(stage).debug_assert();
-        let help = command(stage).render_long_help().to_string();
+        command(&program(stage)).debug_assert();
+        let help = command(&program(stage)).render_long_help().to_string();
         assert!(help.contains(&format!("postern-{stage} --config")), "{help}");
     }
 }
@@ -12,17 +12,17 @@ fn the_command_line_is_consistent_for_every_stage() {
 #[test]
 fn config_is_required() {
     assert!(
-        command(Stage::Backend)
+        command(&program(Stage::Backend))
             .try_get_matches_from(["postern-backend"])
             .is_err()
     );
     assert!(
-        command(Stage::Backend)
+        command(&program(Stage::Backend))
             .try_get_matches_from(["postern-backend", "--config", "x"])
             .is_ok()
     );
     assert!(
-        command(Stage::Backend)
+        command(&program(Stage::Backend))
             .try_get_matches_from(["postern-backend", "--config", "x", "y"])
             .is_err()
     );

@@ -162,8 +162,9 @@ impl Needs {
         self.reading_directory_of(file, keys.file.parent().and_then(Path::parent))
     }
 
+    /// The same where `crowded` is the directory in which all stages have their keys, or `None` if there is none.
     #[must_use]
-    fn reading_directory_of(self, file: &Path, crowded: Option<&Path>) -> Needs {
+    pub fn reading_directory_of(self, file: &Path, crowded: Option<&Path>) -> Needs {
         match file.parent() {
             Some(directory)
                 if is_inside(directory) && !crowded.is_some_and(|crowded| crowded.starts_with(directory)) =>
@@ -191,11 +192,17 @@ impl Needs {
     /// It connects to this port of `host`, whose name is looked up if it is not an address.
     #[must_use]
     pub fn connecting_to(mut self, host: &str, port: u16) -> Needs {
+        self.connect.push(port);
+        self.looking_up(host)
+    }
+
+    /// It looks up the name of `host`, if it is not an address.
+    #[must_use]
+    pub fn looking_up(mut self, host: &str) -> Needs {
         let address = host.trim_start_matches('[').trim_end_matches(']');
         if address.parse::<std::net::IpAddr>().is_err() {
             self.read.extend(RESOLVER_FILES.iter().map(PathBuf::from));
         }
-        self.connect.push(port);
         self
     }
 

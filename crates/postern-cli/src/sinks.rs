@@ -1,0 +1,86 @@
+//! `sinks.toml`: where the audit records go besides the ledgers. `postern-sink` reads it; here it is made, and looked at
+//! for whether there is anything to run.
+
+use crate::directory::RingDirectory;
+use anyhow::Context as _;
+use std::fs;
+use std::io;
+
+/// What `postern init` writes: nothing to run, and how to change that.
+pub(crate) const FIRST_SINKS_FILE: &str = "\
+# Where the audit records go besides the ledgers in audit/. `postern up` runs postern-sink when a sink is named here.
+# Each record is sent at least once and in the order of its ledger; what a collector has not taken waits in the ledger.
+# Paths are relative to this file.
+
+# Name of this machine in messages; default: what the kernel says.
+# hostname = \"shop-1\"
+
+# required, strict, best-effort or off, as in the stages' files.
+sandbox = \"required\"
+
+# Syslog (RFC 5424), by tls://, tcp://, udp:// or unix:. The message is the record as it is in the ledger. A collector that
+# cuts messages at 8 KiB (rsyslog does, unless its maxMessageSize says otherwise) cuts long records.
+# [sinks.siem]
+# kind = \"syslog\"
+# address = \"tls://siem.example:6514\"
+# tls = { ca_file = \"keys/sinks/ca.crt\" }
+#
+# OpenTelemetry logs (OTLP), by grpc or http. A header's value is a secret: a file, { env = \"NAME\" } or a command.
+# [sinks.otel]
+# kind = \"otlp\"
+# protocol = \"grpc\"
+# endpoint = \"https://otel.example:4317\"
+# tls = { ca_file = \"keys/sinks/ca.crt\" }
+# headers = { authorization = \"keys/sinks/token\" }
+#
+# [sinks.local]
+# kind = \"syslog\"
+# address = \"unix:/dev/log\"
+";
+
+/// Whether `sinks.toml` names a sink. A ring without the file has none.
+///
+/// # Errors
+/// When the file can't be read, or is not TOML.
+pub(crate) fn are_configured(ring: &RingDirectory) -> anyhow::Result<bool> {
+    let path = ring.sinks_config_file();
+    let text = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        other => other.with_context(|| format!("can't read {}", path.display()))?,
+    };
+    let table: toml::Table = text
+        .parse()
+        .with_context(|| format!("error in {}", path.display()))?;
+    let sinks = table.get("sinks").and_then(toml::Value::as_table);
+    Ok(sinks.is_some_and(|sinks| !sinks.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sink_is_run_when_it_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let ring = RingDirectory::new(directory.path());
+        assert!(!are_configured(&ring).unwrap());
+        let write = |text: &str| fs::write(ring.sinks_config_file(), text).unwrap();
+        write(FIRST_SINKS_FILE);
+        assert!(!are_configured(&ring).unwrap());
+        // The examples are good ones.
+        write(
+            &FIRST_SINKS_FILE
+                .replace("# [", "[")
+                .replace("# kind", "kind")
+                .replace("# address", "address"),
+        );
+        assert!(are_configured(&ring).unwrap());
+        write("sinks");
+        assert!(
+            are_configured(&ring)
+                .unwrap_err()
+                .to_string()
+                .contains("sinks.toml")
+        );
+    }
+}

@@ -1,0 +1,167 @@
+//! Records reach collectors whatever dies: pgbench at full load, both collectors down for a while, every stage killed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking; helpers of tests are not seen as tests by the lints"
+)]
+
+use postern_e2e::pgbench;
+use postern_ledger::cross_check;
+use postern_testkit::receiver::{Mood, Protocol, Receiver};
+use postern_testkit::rsyslog::{Rsyslog, Way};
+use postern_testkit::{Options, Part, Ring, Stage, Storage};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+const CLIENTS: u32 = 16;
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Stages by the names of their programs, with what each has written or sent.
+type Lines = BTreeMap<String, BTreeSet<String>>;
+
+fn written(ring: &Ring) -> Lines {
+    let lines = |directory: &PathBuf| {
+        let mut files: Vec<PathBuf> = fs::read_dir(directory)
+            .unwrap()
+            .map(|file| file.unwrap().path())
+            .collect();
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "jsonl"));
+        let text: String = files
+            .iter()
+            .map(|file| fs::read_to_string(file).unwrap())
+            .collect();
+        text.lines().map(str::to_owned).collect()
+    };
+    let ledgers = ring.ledger_dirs();
+    ledgers
+        .iter()
+        .map(|(stage, directory)| (format!("postern-{stage}"), lines(directory)))
+        .collect()
+}
+
+fn by_program(received: impl IntoIterator<Item = (String, String)>) -> Lines {
+    let mut lines = Lines::new();
+    for (program, line) in received {
+        lines.entry(program).or_default().insert(line);
+    }
+    lines
+}
+
+/// The exchanges that wrote into the table of the books, by what a ledger says.
+fn exchanges(lines: &BTreeSet<String>, wanted: &str) -> BTreeSet<(String, u64)> {
+    let records = lines
+        .iter()
+        .filter(|line| line.contains(wanted))
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    records
+        .map(|record| {
+            let session = record["session"].as_str().unwrap().to_owned();
+            (session, record["exchange"].as_u64().unwrap())
+        })
+        .collect()
+}
+
+async fn wait_until_equal(what: &str, written: &Lines, received: impl Fn() -> Lines) {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let there = received();
+        if there == *written {
+            return;
+        }
+        let count = |lines: &Lines| lines.values().map(BTreeSet::len).sum::<usize>();
+        assert!(
+            Instant::now() < end,
+            "{what} holds {} records, the ledgers {}",
+            count(&there),
+            count(written)
+        );
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn collectors_and_ledgers_hold_the_same_after_everything_has_died() {
+    let options = Options {
+        storage: Storage::File,
+        ..Options::default()
+    };
+    let ring = Ring::start(options).await.unwrap();
+    let mut syslog = Rsyslog::start(&ring.files().join("collector"), Way::Tcp).unwrap();
+    let otlp = Receiver::start(Protocol::Grpc, None);
+    let sinks = format!(
+        "[sinks.siem]\nkind = \"syslog\"\naddress = \"{}\"\n[sinks.otel]\nkind = \"otlp\"\nprotocol = \"grpc\"\nendpoint = \"http://{}\"\n",
+        syslog.address(),
+        otlp.address
+    );
+    fs::write(ring.directory().join("sinks.toml"), sinks).unwrap();
+    ring.restart(Part::Sinks).await.unwrap();
+
+    let load = pgbench::Load::start(&ring, CLIENTS).unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    // Both collectors are down, one gone and one answering with an error, while every stage dies once, and the sinks.
+    syslog.stop();
+    otlp.feel(Mood::Broken);
+    let parts = Stage::ALL.map(Part::Stage).into_iter().chain([Part::Sinks]);
+    for part in parts {
+        ring.kill(part);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        ring.restart(part).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    syslog.run().unwrap();
+    otlp.feel(Mood::Good);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let told = load.audit(&ring).await.unwrap();
+    for stage in Stage::ALL {
+        assert!(
+            ring.stop(Part::Stage(stage)),
+            "{stage} did not stop when asked to"
+        );
+    }
+
+    let written = written(&ring);
+    let records: usize = written.values().map(BTreeSet::len).sum();
+    wait_until_equal("the Syslog collector", &written, || {
+        by_program(
+            syslog
+                .received()
+                .into_iter()
+                .map(|one| (one.program, one.message)),
+        )
+    })
+    .await;
+    wait_until_equal("the receiver of OpenTelemetry", &written, || {
+        by_program(otlp.received())
+    })
+    .await;
+
+    // What the database has committed is in all four ledgers.
+    let committed: usize = ring
+        .database_sql("SELECT count(*) FROM pgbench_history")
+        .unwrap()
+        .parse()
+        .unwrap();
+    let mut inserts = exchanges(&written["postern-query-validator"], "\"action\":\"insert\"");
+    for lines in written.values() {
+        inserts = &inserts & &exchanges(lines, "\"event\":\"exchange\"");
+    }
+    assert!(
+        committed > 0 && inserts.len() >= committed,
+        "{} of {committed}",
+        inserts.len()
+    );
+    let report = cross_check(&ring.ledger_dirs()).unwrap();
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+    println!(
+        "{records} records in four ledgers, the same in both collectors ({} and {} messages); {committed} rows committed, \
+         {} exchanges that insert in all four ledgers; pgbench was told: {told:?}",
+        syslog.received().len(),
+        otlp.received().len(),
+        inserts.len()
+    );
+}

@@ -1,0 +1,297 @@
+//! `sinks.toml`.
+
+use crate::courier::Target;
+use crate::otlp::{Otlp, Protocol};
+use crate::syslog::{Framing, Header, Syslog, Transport};
+use crate::tls::{Tls, TlsConfig};
+use anyhow::{Context as _, ensure};
+use postern_bus::SecretSource;
+use postern_runtime::sandbox::{Needs, SandboxError, SandboxMode, Sandboxed};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Where the stages of a ring have their keys: nothing above that is read as a whole.
+const LINK_KEYS: &str = "keys/link";
+
+/// Where records go. Relative paths are relative to the file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SinksConfig {
+    /// Directory with the ledgers, one folder for each stage.
+    #[serde(default = "default_audit_directory")]
+    pub audit_directory: PathBuf,
+    /// Directory in which each sink remembers how far its collector is.
+    #[serde(default = "default_positions_directory")]
+    pub positions_directory: PathBuf,
+    /// Name of this machine in messages; the kernel's, when it is not there.
+    #[serde(default)]
+    pub hostname: Option<String>,
+    /// How much the process insists on its sandbox.
+    #[serde(default)]
+    pub sandbox: SandboxMode,
+    /// By name: lower-case letters, digits, `-`.
+    #[serde(default)]
+    pub sinks: BTreeMap<String, SinkConfig>,
+}
+
+/// One sink.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum SinkConfig {
+    /// A Syslog collector.
+    Syslog(SyslogConfig),
+    /// A collector of OpenTelemetry.
+    Otlp(OtlpConfig),
+}
+
+/// A collector of OpenTelemetry logs (OTLP 1).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OtlpConfig {
+    /// How it is spoken to.
+    pub protocol: Protocol,
+    /// `https://host:port` or `http://host:port`; for `http` with a path, `/v1/logs` when there is none.
+    pub endpoint: String,
+    /// For `https://`.
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
+    /// Headers of each request, such as `authorization`, by name; each value is a secret.
+    #[serde(default)]
+    pub headers: BTreeMap<String, SecretSource>,
+}
+
+/// A Syslog collector (RFC 5424).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyslogConfig {
+    /// `tls://host:port`, `tcp://host:port`, `udp://host:port` or `unix:/path`.
+    pub address: String,
+    /// How messages are told apart over `tcp://`.
+    #[serde(default)]
+    pub framing: Framing,
+    /// 0 to 23; 13 is "log audit".
+    #[serde(default = "default_facility")]
+    pub facility: u8,
+    /// For `tls://`.
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
+}
+
+fn default_audit_directory() -> PathBuf {
+    "audit".into()
+}
+
+fn default_positions_directory() -> PathBuf {
+    "audit/sent".into()
+}
+
+fn default_facility() -> u8 {
+    13
+}
+
+impl SinksConfig {
+    /// The name of this machine.
+    fn host(&self) -> String {
+        match &self.hostname {
+            Some(name) => name.clone(),
+            None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        }
+    }
+}
+
+impl SinkConfig {
+    /// What it carries records to.
+    ///
+    /// # Errors
+    /// When it can't work as it is configured.
+    pub(crate) fn target(&self, name: &str, all: &SinksConfig) -> anyhow::Result<Target> {
+        let usual = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        ensure!(
+            !name.is_empty() && name.len() <= 63 && name.chars().all(usual),
+            "`{name}` can't be the name of a sink: take lower-case letters, digits and `-`"
+        );
+        match self {
+            SinkConfig::Syslog(syslog) => {
+                let header = Header::new(syslog.facility, &all.host());
+                let transport = syslog.transport().with_context(|| format!("sink `{name}`"))?;
+                Ok(Target::Syslog(Box::new(Syslog::new(header, transport))))
+            }
+            SinkConfig::Otlp(otlp) => {
+                let otlp = otlp
+                    .target(&all.host())
+                    .with_context(|| format!("sink `{name}`"))?;
+                Ok(Target::Otlp(Box::new(otlp)))
+            }
+        }
+    }
+
+    /// How the collector is reached, as far as the sandbox is concerned.
+    fn reach(&self) -> Reach<'_> {
+        match self {
+            SinkConfig::Syslog(syslog) => match syslog.address.split_once("://") {
+                Some(("tcp" | "tls", address)) => Reach::Tcp(address),
+                Some((_, address)) => Reach::Name(address),
+                None => Reach::Here,
+            },
+            SinkConfig::Otlp(otlp) => match otlp.endpoint.split_once("://") {
+                Some((_, rest)) => Reach::Tcp(rest.split('/').next().unwrap_or(rest)),
+                None => Reach::Here,
+            },
+        }
+    }
+
+    fn tls(&self) -> Option<&TlsConfig> {
+        match self {
+            SinkConfig::Syslog(syslog) => syslog.tls.as_ref(),
+            SinkConfig::Otlp(otlp) => otlp.tls.as_ref(),
+        }
+    }
+
+    fn secrets(&self) -> Vec<&SecretSource> {
+        let key = self.tls().and_then(|tls| tls.key_file.as_ref());
+        match self {
+            SinkConfig::Syslog(_) => key.into_iter().collect(),
+            SinkConfig::Otlp(otlp) => key.into_iter().chain(otlp.headers.values()).collect(),
+        }
+    }
+}
+
+/// Where a collector is.
+enum Reach<'a> {
+    /// At this host and port, by TCP.
+    Tcp(&'a str),
+    /// At this host and port, by something that the sandbox does not hold it to; its name may have to be looked up.
+    Name(&'a str),
+    /// On this machine.
+    Here,
+}
+
+impl OtlpConfig {
+    fn target(&self, host: &str) -> anyhow::Result<Otlp> {
+        let (scheme, rest) = self
+            .endpoint
+            .split_once("://")
+            .context("`endpoint` is http://host:port or https://host:port, for `http` with a path")?;
+        let (address, path) = match rest.split_once('/') {
+            Some((address, path)) => (address, format!("/{path}")),
+            None => (rest, "/v1/logs".to_owned()),
+        };
+        let (name, _) = host_and_port(address)?;
+        ensure!(
+            self.protocol == Protocol::Http || !rest.contains('/'),
+            "`endpoint` of gRPC has no path"
+        );
+        let tls = match (scheme, &self.tls) {
+            ("http", None) => None,
+            ("http", Some(_)) => anyhow::bail!("`tls` is for https:// only, and would not be heeded"),
+            ("https", Some(tls)) => Some(Tls::new(tls, name)?),
+            ("https", None) => anyhow::bail!("https:// needs a `tls` with `ca_file`"),
+            _ => anyhow::bail!("`{scheme}://` is not a way to a collector"),
+        };
+        Ok(Otlp::new(
+            self.protocol,
+            address,
+            &path,
+            tls,
+            self.headers.clone(),
+            host,
+        ))
+    }
+}
+
+impl SyslogConfig {
+    fn transport(&self) -> anyhow::Result<Transport> {
+        ensure!(self.facility <= 23, "`facility` is 0 to 23");
+        if let Some(path) = self.address.strip_prefix("unix:") {
+            ensure!(
+                Path::new(path).is_absolute(),
+                "`unix:` is followed by an absolute path, such as unix:/dev/log"
+            );
+            self.without_tls()?;
+            return Ok(Transport::Unix(path.into()));
+        }
+        let (scheme, address) = self
+            .address
+            .split_once("://")
+            .context("`address` is tls://host:port, tcp://host:port, udp://host:port or unix:/path")?;
+        let (host, _) = host_and_port(address)?;
+        match scheme {
+            "udp" => {
+                self.without_tls()?;
+                Ok(Transport::Udp(address.to_owned()))
+            }
+            "tcp" => {
+                self.without_tls()?;
+                Ok(Transport::Tcp(address.to_owned(), self.framing))
+            }
+            "tls" => {
+                ensure!(
+                    self.framing == Framing::OctetCounting,
+                    "tls:// has octet counting only (RFC 5425)"
+                );
+                let tls = self.tls.as_ref().context("tls:// needs a `tls` with `ca_file`")?;
+                Ok(Transport::Tls(address.to_owned(), Tls::new(tls, host)?))
+            }
+            other => anyhow::bail!("`{other}://` is not a way to a Syslog collector"),
+        }
+    }
+
+    fn without_tls(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.tls.is_none(),
+            "`tls` is for tls:// only, and would not be heeded"
+        );
+        Ok(())
+    }
+}
+
+fn host_and_port(address: &str) -> anyhow::Result<(&str, u16)> {
+    let (host, port) = address
+        .rsplit_once(':')
+        .with_context(|| format!("`{address}` names no port"))?;
+    let port = port
+        .parse()
+        .with_context(|| format!("`{address}` names no port"))?;
+    Ok((host.trim_start_matches('[').trim_end_matches(']'), port))
+}
+
+impl Sandboxed for SinksConfig {
+    fn sandbox(&self) -> SandboxMode {
+        self.sandbox
+    }
+
+    fn needs(&self) -> Result<Needs, SandboxError> {
+        let split = |address| host_and_port(address).map_err(|_| SandboxError::NoPort(String::from(address)));
+        let mut needs = Needs::default()
+            .reading(&self.audit_directory)
+            .reading(postern_bus::NO_CERTIFICATES)
+            .writing(&self.positions_directory);
+        for sink in self.sinks.values() {
+            needs = match sink.reach() {
+                Reach::Tcp(address) => {
+                    let (host, port) = split(address)?;
+                    needs.connecting_to(host, port)
+                }
+                Reach::Name(address) => needs.looking_up(split(address)?.0),
+                Reach::Here => needs,
+            };
+            let certificates = sink
+                .tls()
+                .into_iter()
+                .flat_map(|tls| [Some(tls.ca_file.as_path()), tls.certificate_file.as_deref()]);
+            let secrets = sink.secrets();
+            let files = certificates.chain(secrets.iter().map(|secret| secret.path()));
+            for file in files.flatten() {
+                needs = needs.reading_directory_of(file, Some(Path::new(LINK_KEYS)));
+            }
+            for secret in secrets.iter().filter(|secret| secret.path().is_none()) {
+                needs = needs.knowing(secret)?;
+            }
+        }
+        Ok(needs)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,226 @@
+//! Carries records to one collector, and starts again from what was confirmed whenever that fails.
+
+use crate::config::SinksConfig;
+use crate::feed::{Entry, Feed, Oddity};
+use crate::otlp::Otlp;
+use crate::positions::PositionsFile;
+use crate::syslog::Syslog;
+use postern_runtime::CancellationToken;
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use tokio::time::{sleep, timeout};
+
+/// Most bytes of records that are sent at a time.
+const BATCH_BYTES: usize = 512 * 1024;
+/// So much is sent before it must be confirmed: as much is sent again when a connection is lost.
+const UNCONFIRMED_BYTES: usize = 16 * 1024 * 1024;
+/// ... or so long.
+const UNCONFIRMED_FOR: Duration = Duration::from_secs(5);
+/// How often new records are looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// A collector that is down is told of again so often.
+const REMIND_EVERY: Duration = Duration::from_secs(300);
+/// How long the last records may take when the process is to stop.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Why records did not get through.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    /// The network, or the collector.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// Nothing happened for so long.
+    #[error("it has taken nothing for {} s", .0.as_secs())]
+    Silent(Duration),
+    /// It answered, and did not take them.
+    #[error("{0}")]
+    Refused(String),
+    /// Its certificate is not believed.
+    #[error("its certificate {0}")]
+    Certificate(String),
+    /// A file that TLS needs is not as it should be.
+    #[error("{0}")]
+    Files(String),
+    /// A ledger, or the file of positions.
+    #[error("{0}")]
+    Local(io::Error),
+}
+
+/// How long connecting may take, and how long a collector may take nothing.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Does it within 10 seconds.
+///
+/// # Errors
+/// Its own, and [`Fault::Silent`].
+pub(crate) async fn within<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    timeout(PATIENCE, work)
+        .await
+        .unwrap_or(Err(Fault::Silent(PATIENCE)))
+}
+
+/// What records are carried to.
+pub(crate) enum Target {
+    /// A Syslog collector.
+    Syslog(Box<Syslog>),
+    /// A collector of OpenTelemetry.
+    Otlp(Box<Otlp>),
+}
+
+impl Target {
+    async fn send(&mut self, entries: &[Entry]) -> Result<(), Fault> {
+        match self {
+            Target::Syslog(syslog) => syslog.send(entries).await,
+            Target::Otlp(otlp) => otlp.send(entries).await,
+        }
+    }
+
+    async fn confirm(&mut self) -> Result<(), Fault> {
+        match self {
+            Target::Syslog(syslog) => syslog.confirm().await,
+            // Its answer has confirmed all.
+            Target::Otlp(_) => Ok(()),
+        }
+    }
+
+    fn drop_connection(&mut self) {
+        match self {
+            Target::Syslog(syslog) => syslog.drop_connection(),
+            Target::Otlp(otlp) => otlp.drop_connection(),
+        }
+    }
+}
+
+/// See the module's documentation.
+pub(crate) struct Courier {
+    name: String,
+    audit: PathBuf,
+    file: PositionsFile,
+    target: Target,
+    feed: Feed,
+    /// Bytes that were sent and are not confirmed, and since when there are any.
+    unconfirmed: Option<(usize, Instant)>,
+    /// Since when the collector fails, and when that was told last.
+    failing: Option<(Instant, Instant)>,
+    pause: Duration,
+}
+
+impl Courier {
+    /// Goes on from where the sink of this name was.
+    ///
+    /// # Errors
+    /// When that can't be found out.
+    pub(crate) fn new(name: &str, target: Target, config: &SinksConfig) -> anyhow::Result<Courier> {
+        let file = PositionsFile::new(&config.positions_directory, name);
+        let positions = file.read()?;
+        Ok(Courier {
+            name: name.to_owned(),
+            audit: config.audit_directory.clone(),
+            feed: Feed::new(&config.audit_directory, positions),
+            file,
+            target,
+            unconfirmed: None,
+            failing: None,
+            pause: FIRST_PAUSE,
+        })
+    }
+
+    /// Carries records until it is to stop, and then what there is, as far as time allows.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+        while !shutdown.is_cancelled() {
+            let wait = match self.carry().await {
+                Ok(true) => Duration::ZERO,
+                Ok(false) => LOOK_EVERY,
+                Err(fault) => self.failed(&fault),
+            };
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
+        let _ = timeout(LAST_WORDS, self.finish()).await;
+    }
+
+    /// Sends what there is and has it confirmed.
+    async fn finish(&mut self) -> Result<(), Fault> {
+        while self.carry().await? {}
+        self.confirm().await
+    }
+
+    /// Sends some records and has them confirmed when it is time; whether there was anything to send.
+    async fn carry(&mut self) -> Result<bool, Fault> {
+        let mut odd = Vec::new();
+        let entries = self.feed.read(BATCH_BYTES, &mut odd).map_err(Fault::Local)?;
+        for oddity in odd {
+            self.tell(&oddity);
+        }
+        if !entries.is_empty() {
+            let bytes: usize = entries.iter().map(|entry| entry.line.len()).sum();
+            let (before, since) = self.unconfirmed.unwrap_or((0, Instant::now()));
+            self.unconfirmed = Some((before.saturating_add(bytes), since));
+            self.target.send(&entries).await?;
+        }
+        if let Some((bytes, since)) = self.unconfirmed
+            && (bytes >= UNCONFIRMED_BYTES || since.elapsed() >= UNCONFIRMED_FOR)
+        {
+            self.confirm().await?;
+        }
+        Ok(!entries.is_empty())
+    }
+
+    async fn confirm(&mut self) -> Result<(), Fault> {
+        if self.unconfirmed.is_none() {
+            return Ok(());
+        }
+        self.target.confirm().await?;
+        self.file.write(self.feed.position()).map_err(Fault::Local)?;
+        self.unconfirmed = None;
+        self.pause = FIRST_PAUSE;
+        if let Some((since, _)) = self.failing.take() {
+            let down_s = since.elapsed().as_secs();
+            tracing::info!(sink = self.name, down_s, "the collector takes records again");
+        }
+        Ok(())
+    }
+
+    /// Goes back to what was confirmed; how long to wait before the next attempt.
+    fn failed(&mut self, fault: &Fault) -> Duration {
+        self.target.drop_connection();
+        self.unconfirmed = None;
+        match self.file.read() {
+            Ok(positions) => self.feed = Feed::new(&self.audit, positions),
+            Err(error) => tracing::error!(sink = self.name, "its position can't be read: {error}"),
+        }
+        let now = Instant::now();
+        let (since, told) = *self.failing.get_or_insert((now, now));
+        if told == now || now.saturating_duration_since(told) >= REMIND_EVERY {
+            tracing::error!(
+                sink = self.name,
+                down_s = since.elapsed().as_secs(),
+                "the collector does not take records, which wait in the ledgers: {fault}"
+            );
+            self.failing = Some((since, now));
+        }
+        let pause = self.pause;
+        self.pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+        pause
+    }
+
+    fn tell(&self, oddity: &Oddity) {
+        let sink = &self.name;
+        match oddity {
+            Oddity::Changed { stage, number } => tracing::error!(
+                sink,
+                %stage,
+                number,
+                "the ledger is not the one that was sent: run `postern audit verify`, and compare with the collector"
+            ),
+            Oddity::NoRecord { stage } => {
+                tracing::error!(sink, %stage, "a line of the ledger is not a record: run `postern audit verify`");
+            }
+        }
+    }
+}

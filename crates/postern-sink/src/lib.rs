@@ -1,0 +1,58 @@
+//! Sinks: carries the records of the ledgers to where a security team looks already.
+//!
+//! A ledger is the spool. Each sink remembers how far its collector has confirmed each ledger ([`positions`]), and
+//! reads on from there ([`feed`]): a collector that is down costs no record, and no stage waits for it. What was not
+//! confirmed is sent again after a lost connection or a restart, so a collector may see a record twice, never out of
+//! order within a ledger, and none is left out. Stage, number and hash tell two copies from two records.
+//!
+//! It runs as a process of its own, in a sandbox that reads the ledgers and connects to the collectors, so that no
+//! stage needs a route to any of them. It trusts its configuration. What collectors answer is only looked at for an
+//! end or a status; lines of ledgers are passed on as they are. Not in it: keys of links or of the ledgers'
+//! signatures, and any route to the ring, to clients or to the database.
+
+mod config;
+mod courier;
+mod dial;
+mod feed;
+mod otlp;
+mod positions;
+mod record;
+mod syslog;
+mod tls;
+
+pub use config::{OtlpConfig, SinkConfig, SinksConfig, SyslogConfig};
+pub use feed::{Entry, Feed, Oddity};
+pub use otlp::Protocol;
+pub use positions::{Mark, Positions, PositionsFile};
+pub use record::{Details, Fields};
+pub use syslog::Framing;
+pub use tls::TlsConfig;
+
+use courier::Courier;
+use postern_runtime::Life;
+
+/// Runs all sinks until it is asked to stop; each then gets what it has been sent confirmed, as far as time allows.
+///
+/// # Errors
+/// When a sink is configured in a way that can't work, or its position can't be read.
+pub async fn run(config: SinksConfig, life: Life) -> anyhow::Result<()> {
+    let couriers = config.sinks.iter().map(|(name, sink)| {
+        let target = sink.target(name, &config)?;
+        Courier::new(name, target, &config)
+    });
+    let couriers = couriers.collect::<anyhow::Result<Vec<_>>>()?;
+    life.ready.announce()?;
+    let local = tokio::task::LocalSet::new();
+    local
+        .run_until(async {
+            let running: Vec<_> = couriers
+                .into_iter()
+                .map(|courier| tokio::task::spawn_local(courier.run(life.shutdown.clone())))
+                .collect();
+            for courier in running {
+                courier.await?;
+            }
+            Ok(())
+        })
+        .await
+}

@@ -1,0 +1,14 @@
+//! The process that carries the records of the ledgers to where people look at them.
+
+use postern_runtime::{Program, program_main};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let program = Program {
+        name: "postern-sink",
+        about: "Carries the audit records of a ring to Syslog and other collectors",
+        config: "sinks.toml",
+        more: "",
+    };
+    program_main(program, postern_sink::run)
+}
