@@ -33,6 +33,16 @@ sandbox = \"required\"
 # tls = { ca_file = \"keys/sinks/ca.crt\" }
 # headers = { authorization = \"keys/sinks/token\" }
 #
+# A webhook, told of alerts only: format is postern, slack or alertmanager. Alerts that are alike are told once in
+# repeat_after_s. With secret_file, the header postern-signature is t=SECONDS,v1=HEX: the HMAC-SHA-256 of SECONDS.BODY.
+# [sinks.pager]
+# kind = \"webhook\"
+# url = \"https://hooks.example:443/postern\"
+# tls = { ca_file = \"keys/sinks/ca.crt\" }
+# secret_file = \"keys/sinks/webhook.secret\"
+# format = \"postern\"
+# repeat_after_s = 300
+#
 # [sinks.local]
 # kind = \"syslog\"
 # address = \"unix:/dev/log\"

@@ -8,8 +8,10 @@
     reason = "a test fails by panicking; helpers of tests are not seen as tests by the lints"
 )]
 
-use postern_e2e::pgbench;
+use postern_e2e::ledgers::recorded;
+use postern_e2e::{pgbench, until};
 use postern_ledger::cross_check;
+use postern_testkit::hook::Hook;
 use postern_testkit::receiver::{Mood, Protocol, Receiver};
 use postern_testkit::rsyslog::{Rsyslog, Way};
 use postern_testkit::{Options, Part, Ring, Stage, Storage};
@@ -163,5 +165,63 @@ async fn collectors_and_ledgers_hold_the_same_after_everything_has_died() {
         syslog.received().len(),
         otlp.received().len(),
         inserts.len()
+    );
+}
+
+const HONEY: &str = "version: 1\nhoney:\n  - {name: bait, value: honey-0451}\n";
+const READS: usize = 100;
+
+#[tokio::test]
+async fn whoever_reads_a_honey_value_rings_a_webhook() {
+    let ring = Ring::start(Options::default()).await.unwrap();
+    let hook = Hook::start();
+    let sinks = format!(
+        "[sinks.alerts]\nkind = \"webhook\"\nurl = \"http://{}/alerts\"\nrepeat_after_s = 0\n",
+        hook.address
+    );
+    fs::write(ring.directory().join("sinks.toml"), sinks).unwrap();
+    fs::write(ring.directory().join("policy/responses.yaml"), HONEY).unwrap();
+    ring.restart(Part::Sinks).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&ring.url("owner"), tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    // The rules are taken while the ring runs.
+    until("the rules are taken", || {
+        recorded(&ring, Stage::ResponseValidator, &["policy.loaded"])
+    })
+    .await;
+    let mut took = Vec::new();
+    let mut read = 0;
+    while took.len() < READS {
+        let (before, begun) = (hook.received().len(), Instant::now());
+        let _ = client.simple_query("SELECT 'honey-0451' AS bait").await;
+        read += 1;
+        assert!(read < READS + 50, "no alert is told");
+        // The first ones may go by before both validators have the rules.
+        let patience = if took.is_empty() {
+            Duration::from_secs(1)
+        } else {
+            PATIENCE
+        };
+        while hook.received().len() == before && begun.elapsed() < patience {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let received = hook.received();
+        if let Some(call) = received.get(before) {
+            let told: serde_json::Value = serde_json::from_str(&call.body).unwrap();
+            assert_eq!(
+                (&told["reason"], &told["actor"]),
+                (&"honey-token".into(), &"owner".into())
+            );
+            assert!(!call.body.contains("honey-0451"), "the value is not told");
+            took.push(call.at.saturating_duration_since(begun));
+        }
+    }
+    took.sort();
+    println!(
+        "from the statement to the webhook, {READS} times: median {:?}, slowest {:?}",
+        took[READS / 2],
+        took[READS - 1]
     );
 }

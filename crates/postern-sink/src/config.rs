@@ -1,15 +1,18 @@
 //! `sinks.toml`.
 
 use crate::courier::Target;
+use crate::http::Place;
 use crate::otlp::{Otlp, Protocol};
 use crate::syslog::{Framing, Header, Syslog, Transport};
 use crate::tls::{Tls, TlsConfig};
+use crate::webhook::{Format, Webhook};
 use anyhow::{Context as _, ensure};
 use postern_bus::SecretSource;
 use postern_runtime::sandbox::{Needs, SandboxError, SandboxMode, Sandboxed};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where the stages of a ring have their keys: nothing above that is read as a whole.
 const LINK_KEYS: &str = "keys/link";
@@ -43,6 +46,8 @@ pub enum SinkConfig {
     Syslog(SyslogConfig),
     /// A collector of OpenTelemetry.
     Otlp(OtlpConfig),
+    /// A webhook, which is told of alerts only.
+    Webhook(WebhookConfig),
 }
 
 /// A collector of OpenTelemetry logs (OTLP 1).
@@ -76,6 +81,34 @@ pub struct SyslogConfig {
     /// For `tls://`.
     #[serde(default)]
     pub tls: Option<TlsConfig>,
+}
+
+/// A webhook.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookConfig {
+    /// `https://host:port/path` or `http://host:port/path`.
+    pub url: String,
+    /// What bodies look like.
+    #[serde(default)]
+    pub format: Format,
+    /// Where to find the secret that bodies are signed with; without it they are not.
+    #[serde(default)]
+    pub secret_file: Option<SecretSource>,
+    /// Alerts of the same event, reason, user and tenant at the same stage are told once in this time, in seconds; the
+    /// next one says how many there were.
+    #[serde(default = "default_repeat_after_s")]
+    pub repeat_after_s: u32,
+    /// For `https://`.
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
+    /// Headers of each request, such as `authorization`, by name; each value is a secret.
+    #[serde(default)]
+    pub headers: BTreeMap<String, SecretSource>,
+}
+
+fn default_repeat_after_s() -> u32 {
+    300
 }
 
 fn default_audit_directory() -> PathBuf {
@@ -123,6 +156,10 @@ impl SinkConfig {
                     .with_context(|| format!("sink `{name}`"))?;
                 Ok(Target::Otlp(Box::new(otlp)))
             }
+            SinkConfig::Webhook(webhook) => {
+                let webhook = webhook.target().with_context(|| format!("sink `{name}`"))?;
+                Ok(Target::Webhook(Box::new(webhook)))
+            }
         }
     }
 
@@ -134,10 +171,8 @@ impl SinkConfig {
                 Some((_, address)) => Reach::Name(address),
                 None => Reach::Here,
             },
-            SinkConfig::Otlp(otlp) => match otlp.endpoint.split_once("://") {
-                Some((_, rest)) => Reach::Tcp(rest.split('/').next().unwrap_or(rest)),
-                None => Reach::Here,
-            },
+            SinkConfig::Otlp(otlp) => Reach::of_url(&otlp.endpoint),
+            SinkConfig::Webhook(webhook) => Reach::of_url(&webhook.url),
         }
     }
 
@@ -145,6 +180,7 @@ impl SinkConfig {
         match self {
             SinkConfig::Syslog(syslog) => syslog.tls.as_ref(),
             SinkConfig::Otlp(otlp) => otlp.tls.as_ref(),
+            SinkConfig::Webhook(webhook) => webhook.tls.as_ref(),
         }
     }
 
@@ -153,6 +189,10 @@ impl SinkConfig {
         match self {
             SinkConfig::Syslog(_) => key.into_iter().collect(),
             SinkConfig::Otlp(otlp) => key.into_iter().chain(otlp.headers.values()).collect(),
+            SinkConfig::Webhook(webhook) => {
+                let own = key.into_iter().chain(&webhook.secret_file);
+                own.chain(webhook.headers.values()).collect()
+            }
         }
     }
 }
@@ -167,37 +207,73 @@ enum Reach<'a> {
     Here,
 }
 
+impl<'a> Reach<'a> {
+    fn of_url(url: &'a str) -> Reach<'a> {
+        match url.split_once("://") {
+            Some((_, rest)) => Reach::Tcp(rest.split('/').next().unwrap_or(rest)),
+            None => Reach::Here,
+        }
+    }
+}
+
 impl OtlpConfig {
     fn target(&self, host: &str) -> anyhow::Result<Otlp> {
-        let (scheme, rest) = self
-            .endpoint
-            .split_once("://")
-            .context("`endpoint` is http://host:port or https://host:port, for `http` with a path")?;
-        let (address, path) = match rest.split_once('/') {
-            Some((address, path)) => (address, format!("/{path}")),
-            None => (rest, "/v1/logs".to_owned()),
-        };
-        let (name, _) = host_and_port(address)?;
+        let mut place = place("endpoint", &self.endpoint, self.tls.as_ref(), &self.headers)?;
         ensure!(
-            self.protocol == Protocol::Http || !rest.contains('/'),
+            self.protocol == Protocol::Http || place.path.is_empty(),
             "`endpoint` of gRPC has no path"
         );
-        let tls = match (scheme, &self.tls) {
-            ("http", None) => None,
-            ("http", Some(_)) => anyhow::bail!("`tls` is for https:// only, and would not be heeded"),
-            ("https", Some(tls)) => Some(Tls::new(tls, name)?),
-            ("https", None) => anyhow::bail!("https:// needs a `tls` with `ca_file`"),
-            _ => anyhow::bail!("`{scheme}://` is not a way to a collector"),
-        };
-        Ok(Otlp::new(
-            self.protocol,
-            address,
-            &path,
-            tls,
-            self.headers.clone(),
-            host,
+        if place.path.is_empty() {
+            place.path = "/v1/logs".to_owned();
+        }
+        Ok(Otlp::new(self.protocol, place, host))
+    }
+}
+
+impl WebhookConfig {
+    fn target(&self) -> anyhow::Result<Webhook> {
+        let mut place = place("url", &self.url, self.tls.as_ref(), &self.headers)?;
+        if place.path.is_empty() {
+            place.path = "/".to_owned();
+        }
+        let repeat_after = Duration::from_secs(self.repeat_after_s.into());
+        Ok(Webhook::new(
+            place,
+            self.format,
+            self.secret_file.clone(),
+            repeat_after,
         ))
     }
+}
+
+/// Where a URL of HTTP leads; its path is empty if it has none.
+fn place(
+    field: &str,
+    url: &str,
+    tls: Option<&TlsConfig>,
+    headers: &BTreeMap<String, SecretSource>,
+) -> anyhow::Result<Place> {
+    let (scheme, rest) = url
+        .split_once("://")
+        .with_context(|| format!("`{field}` is http://host:port or https://host:port, and perhaps a path"))?;
+    let (address, path) = match rest.split_once('/') {
+        Some((address, path)) => (address, format!("/{path}")),
+        None => (rest, String::new()),
+    };
+    let (name, _) = host_and_port(address)?;
+    let tls = match (scheme, tls) {
+        ("http", None) => None,
+        ("http", Some(_)) => anyhow::bail!("`tls` is for https:// only, and would not be heeded"),
+        ("https", Some(tls)) => Some(Tls::new(tls, name)?),
+        ("https", None) => anyhow::bail!("https:// needs a `tls` with `ca_file`"),
+        _ => anyhow::bail!("`{scheme}://` is not a way to a collector"),
+    };
+    Ok(Place {
+        address: address.to_owned(),
+        path,
+        tls,
+        headers: headers.clone(),
+    })
 }
 
 impl SyslogConfig {

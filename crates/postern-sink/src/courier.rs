@@ -5,6 +5,7 @@ use crate::feed::{Entry, Feed, Oddity};
 use crate::otlp::Otlp;
 use crate::positions::PositionsFile;
 use crate::syslog::Syslog;
+use crate::webhook::Webhook;
 use postern_runtime::CancellationToken;
 use std::io;
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ const UNCONFIRMED_BYTES: usize = 16 * 1024 * 1024;
 /// ... or so long.
 const UNCONFIRMED_FOR: Duration = Duration::from_secs(5);
 /// How often new records are looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// A collector that is down is told of again so often.
@@ -68,6 +69,8 @@ pub(crate) enum Target {
     Syslog(Box<Syslog>),
     /// A collector of OpenTelemetry.
     Otlp(Box<Otlp>),
+    /// A webhook, which is told of alerts only.
+    Webhook(Box<Webhook>),
 }
 
 impl Target {
@@ -75,6 +78,15 @@ impl Target {
         match self {
             Target::Syslog(syslog) => syslog.send(entries).await,
             Target::Otlp(otlp) => otlp.send(entries).await,
+            Target::Webhook(webhook) => webhook.send(entries).await,
+        }
+    }
+
+    async fn send_oddity(&mut self, oddity: &Oddity) -> Result<(), Fault> {
+        match self {
+            // A line of the log is all that is due: what is in the ledger goes to these as it is.
+            Target::Syslog(_) | Target::Otlp(_) => Ok(()),
+            Target::Webhook(webhook) => webhook.send_oddity(oddity).await,
         }
     }
 
@@ -82,7 +94,7 @@ impl Target {
         match self {
             Target::Syslog(syslog) => syslog.confirm().await,
             // Its answer has confirmed all.
-            Target::Otlp(_) => Ok(()),
+            Target::Otlp(_) | Target::Webhook(_) => Ok(()),
         }
     }
 
@@ -90,6 +102,7 @@ impl Target {
         match self {
             Target::Syslog(syslog) => syslog.drop_connection(),
             Target::Otlp(otlp) => otlp.drop_connection(),
+            Target::Webhook(webhook) => webhook.drop_connection(),
         }
     }
 }
@@ -156,6 +169,7 @@ impl Courier {
         let entries = self.feed.read(BATCH_BYTES, &mut odd).map_err(Fault::Local)?;
         for oddity in odd {
             self.tell(&oddity);
+            self.target.send_oddity(&oddity).await?;
         }
         if !entries.is_empty() {
             let bytes: usize = entries.iter().map(|entry| entry.line.len()).sum();

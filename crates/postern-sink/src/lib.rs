@@ -14,19 +14,22 @@ mod config;
 mod courier;
 mod dial;
 mod feed;
+mod http;
 mod otlp;
 mod positions;
 mod record;
 mod syslog;
 mod tls;
+mod webhook;
 
-pub use config::{OtlpConfig, SinkConfig, SinksConfig, SyslogConfig};
+pub use config::{OtlpConfig, SinkConfig, SinksConfig, SyslogConfig, WebhookConfig};
 pub use feed::{Entry, Feed, Oddity};
 pub use otlp::Protocol;
 pub use positions::{Mark, Positions, PositionsFile};
 pub use record::{Details, Fields};
 pub use syslog::Framing;
 pub use tls::TlsConfig;
+pub use webhook::Format;
 
 use courier::Courier;
 use postern_runtime::Life;

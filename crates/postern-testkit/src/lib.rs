@@ -8,6 +8,8 @@ mod authority;
 pub mod binaries;
 mod database;
 pub mod demo;
+#[cfg(feature = "collectors")]
+pub mod hook;
 pub mod options;
 pub mod port;
 pub mod postgres;

@@ -1,10 +1,10 @@
 use super::*;
 
 fn config(sink: &str) -> SinksConfig {
-    let kind = if sink.starts_with("protocol") {
-        "otlp"
-    } else {
-        "syslog"
+    let kind = match sink.split(' ').next() {
+        Some("protocol") => "otlp",
+        Some("url") => "webhook",
+        _ => "syslog",
     };
     let text = format!("hostname = \"h\"\n[sinks.siem]\nkind = \"{kind}\"\n{sink}\n");
     postern_runtime::parse_config(Path::new("sinks.toml"), &text).unwrap()
@@ -28,6 +28,8 @@ fn every_way_is_understood() {
         "protocol = \"grpc\"\nendpoint = \"https://otel:4317\"\ntls = { ca_file = \"c\" }\nheaders = { authorization = \"t\" }",
         "protocol = \"http\"\nendpoint = \"http://[::1]:4318\"",
         "protocol = \"http\"\nendpoint = \"http://otel:4318/otlp/v1/logs\"",
+        "url = \"http://10.0.0.1:9093/api/v2/alerts\"\nformat = \"alertmanager\"\nrepeat_after_s = 0",
+        "url = \"https://hooks:443/x/y\"\ntls = { ca_file = \"c\" }\nformat = \"slack\"\nsecret_file = { env = \"HOOK\" }",
     ] {
         assert!(target(good).is_ok(), "{good}");
     }
@@ -73,6 +75,8 @@ fn what_can_not_work_is_refused_with_what_to_do() {
             "https:// only",
         ),
         ("protocol = \"grpc\"\nendpoint = \"tcp://otel:4317\"", "not a way"),
+        ("url = \"hooks:80\"", "https://host:port"),
+        ("url = \"https://hooks/x\"", "names no port"),
     ] {
         let error = target(bad).err().map(|error| format!("{error:#}"));
         assert!(

@@ -95,6 +95,13 @@ impl Scene {
         }
     }
 
+    /// Adds one record to a ledger.
+    pub(crate) fn record(&mut self, stage: Stage, record: &Record<'_>) {
+        let ledger = self.ledgers.get_mut(&stage).expect("it is written to");
+        ledger.append(record);
+        ledger.commit().unwrap();
+    }
+
     /// The oldest file of a ledger, when nobody writes to it any more.
     pub(crate) fn let_go(&mut self, stage: Stage) -> PathBuf {
         self.ledgers.remove(&stage);
