@@ -3,6 +3,8 @@
 
 use crate::directory::RingDirectory;
 use anyhow::Context as _;
+use postern_types::Stage;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 
@@ -48,21 +50,34 @@ sandbox = \"required\"
 # address = \"unix:/dev/log\"
 ";
 
-/// Whether `sinks.toml` names a sink. A ring without the file has none.
+/// The names of the sinks in `sinks.toml`. A ring without the file has none.
 ///
 /// # Errors
 /// When the file can't be read, or is not TOML.
-pub(crate) fn are_configured(ring: &RingDirectory) -> anyhow::Result<bool> {
+pub(crate) fn names(ring: &RingDirectory) -> anyhow::Result<Vec<String>> {
     let path = ring.sinks_config_file();
     let text = match fs::read_to_string(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.with_context(|| format!("can't read {}", path.display()))?,
     };
     let table: toml::Table = text
         .parse()
         .with_context(|| format!("error in {}", path.display()))?;
     let sinks = table.get("sinks").and_then(toml::Value::as_table);
-    Ok(sinks.is_some_and(|sinks| !sinks.is_empty()))
+    Ok(sinks
+        .map(|sinks| sinks.keys().cloned().collect())
+        .unwrap_or_default())
+}
+
+/// The last record of each ledger that a sink's collector has confirmed; a stage is left out where there is none.
+pub(crate) fn confirmed(ring: &RingDirectory, sink: &str) -> BTreeMap<Stage, u64> {
+    let text = fs::read_to_string(ring.join("audit/sent").join(format!("{sink}.json")));
+    let marks: serde_json::Value = text
+        .ok()
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default();
+    let number = |stage: Stage| Some((stage, marks.get(stage.name())?.get("number")?.as_u64()?));
+    Stage::ALL.into_iter().filter_map(number).collect()
 }
 
 #[cfg(test)]
@@ -73,10 +88,10 @@ mod tests {
     fn a_sink_is_run_when_it_is_named() {
         let directory = tempfile::tempdir().unwrap();
         let ring = RingDirectory::new(directory.path());
-        assert!(!are_configured(&ring).unwrap());
+        assert!(names(&ring).unwrap().is_empty());
         let write = |text: &str| fs::write(ring.sinks_config_file(), text).unwrap();
         write(FIRST_SINKS_FILE);
-        assert!(!are_configured(&ring).unwrap());
+        assert!(names(&ring).unwrap().is_empty());
         // The examples are good ones.
         write(
             &FIRST_SINKS_FILE
@@ -84,13 +99,22 @@ mod tests {
                 .replace("# kind", "kind")
                 .replace("# address", "address"),
         );
-        assert!(are_configured(&ring).unwrap());
+        assert_eq!(names(&ring).unwrap(), ["local", "otel", "pager", "siem"]);
         write("sinks");
-        assert!(
-            are_configured(&ring)
-                .unwrap_err()
-                .to_string()
-                .contains("sinks.toml")
-        );
+        assert!(names(&ring).unwrap_err().to_string().contains("sinks.toml"));
+    }
+
+    #[test]
+    fn what_was_confirmed_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let ring = RingDirectory::new(directory.path());
+        assert!(confirmed(&ring, "siem").is_empty());
+        fs::create_dir_all(ring.join("audit/sent")).unwrap();
+        let text = r#"{"backend":{"number":7,"hash":"ab"},"frontend":{"number":9,"hash":"cd"}}"#;
+        fs::write(ring.join("audit/sent/siem.json"), text).unwrap();
+        let right = BTreeMap::from([(Stage::Frontend, 9), (Stage::Backend, 7)]);
+        assert_eq!(confirmed(&ring, "siem"), right);
+        fs::write(ring.join("audit/sent/siem.json"), "{").unwrap();
+        assert!(confirmed(&ring, "siem").is_empty());
     }
 }

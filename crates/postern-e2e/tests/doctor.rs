@@ -212,6 +212,7 @@ async fn nothing_fails_in_a_hardened_ring() {
     // The certificate signs itself, so there is something to look at.
     assert_eq!(doctor(&ring, true).code, 1);
     assert_eq!(told.status("grants"), "pass");
+    assert_eq!(told.status("sinks"), "warn", "no collector is named");
     ring.database_sql("GRANT TRUNCATE ON shop.products TO app")
         .unwrap();
     let told = doctor(&ring, false);

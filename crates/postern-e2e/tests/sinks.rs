@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 
 const CLIENTS: u32 = 16;
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long pgbench runs, in seconds; half of it with both collectors down. `POSTERN_SINKS_SECONDS` says otherwise.
+const SECONDS: u64 = 20;
 
 /// Stages by the names of their programs, with what each has written or sent.
 type Lines = BTreeMap<String, BTreeSet<String>>;
@@ -86,6 +88,18 @@ async fn wait_until_equal(what: &str, written: &Lines, received: impl Fn() -> Li
     }
 }
 
+/// Both collectors, and what `sinks.toml` says of them.
+fn collectors(ring: &Ring) -> ((Rsyslog, Receiver), String) {
+    let syslog = Rsyslog::start(&ring.files().join("collector"), Way::Tcp).unwrap();
+    let otlp = Receiver::start(Protocol::Grpc, None);
+    let sinks = format!(
+        "[sinks.siem]\nkind = \"syslog\"\naddress = \"{}\"\n[sinks.otel]\nkind = \"otlp\"\nprotocol = \"grpc\"\nendpoint = \"http://{}\"\n",
+        syslog.address(),
+        otlp.address
+    );
+    ((syslog, otlp), sinks)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn collectors_and_ledgers_hold_the_same_after_everything_has_died() {
     let options = Options {
@@ -93,31 +107,30 @@ async fn collectors_and_ledgers_hold_the_same_after_everything_has_died() {
         ..Options::default()
     };
     let ring = Ring::start(options).await.unwrap();
-    let mut syslog = Rsyslog::start(&ring.files().join("collector"), Way::Tcp).unwrap();
-    let otlp = Receiver::start(Protocol::Grpc, None);
-    let sinks = format!(
-        "[sinks.siem]\nkind = \"syslog\"\naddress = \"{}\"\n[sinks.otel]\nkind = \"otlp\"\nprotocol = \"grpc\"\nendpoint = \"http://{}\"\n",
-        syslog.address(),
-        otlp.address
-    );
+    let ((mut syslog, otlp), sinks) = collectors(&ring);
     fs::write(ring.directory().join("sinks.toml"), sinks).unwrap();
     ring.restart(Part::Sinks).await.unwrap();
 
+    let asked = std::env::var("POSTERN_SINKS_SECONDS").ok();
+    let seconds = asked.map_or(SECONDS, |asked| asked.parse().unwrap());
+    let quarter = Duration::from_secs(seconds) / 4;
     let load = pgbench::Load::start(&ring, CLIENTS).unwrap();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(quarter).await;
     // Both collectors are down, one gone and one answering with an error, while every stage dies once, and the sinks.
     syslog.stop();
     otlp.feel(Mood::Broken);
+    let begun = Instant::now();
     let parts = Stage::ALL.map(Part::Stage).into_iter().chain([Part::Sinks]);
-    for part in parts {
+    for (part, n) in parts.zip(1_u32..) {
         ring.kill(part);
         tokio::time::sleep(Duration::from_millis(500)).await;
         ring.restart(part).await.unwrap();
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        let next = (quarter * 2 / 5 * n).saturating_sub(begun.elapsed());
+        tokio::time::sleep(next).await;
     }
     syslog.run().unwrap();
     otlp.feel(Mood::Good);
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(quarter).await;
     let told = load.audit(&ring).await.unwrap();
     for stage in Stage::ALL {
         assert!(
@@ -166,6 +179,31 @@ async fn collectors_and_ledgers_hold_the_same_after_everything_has_died() {
         otlp.received().len(),
         inserts.len()
     );
+}
+
+/// What two sinks cost, one run without them after each with them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, which asserts nothing: run it on a machine with nothing else to do"]
+async fn what_sinks_cost() {
+    const ROUNDS: u32 = 5;
+    const RUN_S: u32 = 10;
+    let options = Options {
+        storage: Storage::File,
+        ..Options::default()
+    };
+    let ring = Ring::start(options).await.unwrap();
+    let (_collectors, sinks) = collectors(&ring);
+    fs::write(ring.directory().join("sinks.toml"), sinks).unwrap();
+    let (mut with, mut without) = (0, 0);
+    for round in 1..=ROUNDS {
+        ring.restart(Part::Sinks).await.unwrap();
+        let one = pgbench::flawless(&ring, RUN_S).await.unwrap();
+        assert!(ring.stop(Part::Sinks));
+        let other = pgbench::flawless(&ring, RUN_S).await.unwrap();
+        println!("round {round}: {one} transactions with sinks, {other} without");
+        (with, without) = (with + one, without + other);
+    }
+    println!("with to without: {:.3}", with as f64 / without as f64);
 }
 
 const HONEY: &str = "version: 1\nhoney:\n  - {name: bait, value: honey-0451}\n";

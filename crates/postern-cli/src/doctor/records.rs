@@ -2,8 +2,10 @@
 
 use super::report::{Area, Report, Status};
 use super::ring::Examined;
+use crate::sinks;
 use crate::status::Status as Running;
 use postern_types::Stage;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,16 +13,21 @@ use std::time::Duration;
 const LITTLE: u64 = 256 * 1024 * 1024;
 /// ... and below which somebody should look (bytes).
 const SOME: u64 = 4 * 1024 * 1024 * 1024;
+/// A collector that lacks so many records is down, or too slow.
+const BEHIND: u64 = 100_000;
 /// A part that had to be started again so often is not well.
 const RESTARTS: u32 = 3;
 
 pub(super) fn examine(ring: &Examined, report: &mut Report) {
-    ledgers(ring, report);
+    let records = ledgers(ring, report);
+    sinks(ring, &records, report);
     room(ring, report);
     running(ring, report);
 }
 
-fn ledgers(ring: &Examined, report: &mut Report) {
+/// How many records each sound ledger has.
+fn ledgers(ring: &Examined, report: &mut Report) -> BTreeMap<Stage, u64> {
+    let mut records = BTreeMap::new();
     let mut broken = Vec::new();
     let mut empty = Vec::new();
     for stage in Stage::ALL {
@@ -28,7 +35,9 @@ fn ledgers(ring: &Examined, report: &mut Report) {
             .file(stage, &["ledger", "directory"])
             .unwrap_or_else(|| ring.ring.ledger(stage));
         match verify(&directory) {
-            Ok(_) => {}
+            Ok(found) => {
+                records.insert(stage, found.records);
+            }
             Err(findings)
                 if findings
                     .iter()
@@ -56,6 +65,41 @@ fn ledgers(ring: &Examined, report: &mut Report) {
         &empty,
         "start the ring once",
         "all four stages record",
+    );
+    records
+}
+
+/// Whether records are somewhere else too, and how far behind that is.
+fn sinks(ring: &Examined, records: &BTreeMap<Stage, u64>, report: &mut Report) {
+    let mut section = report.about(Area::Monitoring);
+    let names = match sinks::names(&ring.ring) {
+        Ok(names) => names,
+        Err(error) => return section.fail("sinks", format!("{error:#}"), "mend sinks.toml"),
+    };
+    if names.is_empty() {
+        return section.warn(
+            "sinks",
+            "the records are on this machine only, and nobody is told of an alert",
+            "name a collector in sinks.toml",
+        );
+    }
+    let behind: Vec<String> = names
+        .iter()
+        .filter_map(|name| {
+            let confirmed = sinks::confirmed(&ring.ring, name);
+            let lag = |(stage, last): (&Stage, &u64)| {
+                last.saturating_sub(confirmed.get(stage).copied().unwrap_or_default())
+            };
+            let lag: u64 = records.iter().map(lag).sum();
+            (lag > BEHIND).then(|| format!("{name} is {lag} records behind"))
+        })
+        .collect();
+    section.each(
+        "sinks",
+        Status::Warn,
+        &behind,
+        "see what the log of the sinks says of it",
+        &format!("records go to {}", names.join(", ")),
     );
 }
 
