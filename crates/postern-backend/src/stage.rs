@@ -8,7 +8,6 @@ use crate::pool::Pool;
 use crate::session::Shared;
 use anyhow::Context;
 use postern_bus::{Inlet, Outlet};
-use postern_ledger::Ledger;
 use postern_runtime::{LinkKeys, StageContext};
 use postern_types::ring::DirtyBody;
 use postern_types::{InstanceId, Link, SessionId, Slot, Stage};
@@ -33,13 +32,10 @@ pub async fn run(mut config: BackendConfig, cx: StageContext) -> anyhow::Result<
 async fn serve(config: &mut BackendConfig, cx: StageContext) -> anyhow::Result<()> {
     let link_keys = LinkKeys::begin(&config.keys, &cx)?;
     let keyring = link_keys.keyring();
-    let ledger = Ledger::open(
-        &config.ledger.directory,
-        Stage::Backend,
-        cx.instance,
-        postern_runtime::unix_ms(),
-    )
-    .context("cannot open the ledger")?;
+    let ledger = config
+        .ledger
+        .open(Stage::Backend, cx.instance, postern_runtime::unix_ms());
+    let ledger = ledger.context("cannot open the ledger")?;
     let connector = Connector::new(&config.database).context("cannot prepare the database connection")?;
     let pool = Pool::new(
         connector,

@@ -278,7 +278,10 @@ fn fields(value: &impl serde::Serialize) -> String {
 
 fn ledger(stage: Stage) -> String {
     format!(
-        "\n# The stage's own record of what it let through and what it refused.\n[ledger]\ndirectory = \"audit/{stage}\"\n"
+        "\n# The stage's own record of what it let through and what it refused.\n[ledger]\ndirectory = \"audit/{stage}\"\n
+# What records survive before anything is handed on. process: the death of the stage; a power cut can take the last
+# seconds. power: a power cut too; each group of records waits for the disk.
+durability = \"process\"\n"
     )
 }
 

@@ -41,7 +41,7 @@ use crate::inlet::Openers;
 use crate::tls::CertificateFiles;
 use anyhow::Context as _;
 use postern_bus::{Inlet, Outlet};
-use postern_ledger::{Event, Ledger, Level, Outcome, Record};
+use postern_ledger::{Event, Level, Outcome, Record};
 use postern_runtime::{LinkKeys, StageContext, unix_ms};
 use postern_types::Link;
 use std::rc::Rc;
@@ -74,12 +74,7 @@ async fn live(config: FrontendConfig, context: StageContext) -> anyhow::Result<(
         answers: keyring.opener(Link::ResponseValidatorToFrontend)?,
         sign_in: keyring.opener(Link::QueryValidatorToFrontend)?,
     };
-    let ledger = Ledger::open(
-        &config.ledger.directory,
-        context.stage,
-        context.instance,
-        unix_ms(),
-    )?;
+    let ledger = config.ledger.open(context.stage, context.instance, unix_ms())?;
     let listener =
         listener::bind(config.listen).with_context(|| format!("can't listen on {}", config.listen))?;
     let subject = config.outlet.stream.clone();

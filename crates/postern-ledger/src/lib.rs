@@ -56,7 +56,7 @@ pub use record::{Details, Event, Level, Outcome, PATTERN_BYTES, Record, Statemen
 pub use signer::Signer;
 pub use verify::{Finding, FindingKind, Report, verify};
 pub use witness::{Witness, WitnessFinding, WitnessKind};
-pub use writer::{Ledger, LedgerError, ROTATE_BYTES};
+pub use writer::{Durability, Ledger, LedgerError, ROTATE_BYTES};
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 mod cross;
 mod kill;
 mod merkle;
+mod power;
 mod schema;
 mod tamper;
 mod witness;

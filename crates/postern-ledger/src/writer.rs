@@ -6,6 +6,7 @@ use crate::line;
 use crate::record::{Details, Event, Level, Record};
 use crate::recover;
 use postern_types::{InstanceId, Stage};
+use serde::{Deserialize, Serialize};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -17,6 +18,17 @@ pub const ROTATE_BYTES: u64 = 256 * 1024 * 1024;
 /// Room kept for the next commit's records, in bytes, so that the buffer is not freed and grown every time
 /// nor kept at the size of the largest burst.
 const KEPT_BUFFER_BYTES: usize = 1024 * 1024;
+
+/// What a committed record survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Durability {
+    /// The death of the process. A power cut can take the last seconds of records.
+    #[default]
+    Process,
+    /// A power cut as well: each commit waits for the disk.
+    Power,
+}
 
 /// Why a ledger can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +78,10 @@ pub struct Ledger {
     head: File,
     /// The head on disk is behind `committed`.
     head_stale: bool,
+    durability: Durability,
+    /// The disk has refused to take what the file has. Nobody knows what it holds then, and it must not say otherwise
+    /// the next time it is asked.
+    sync_failed: bool,
     file: Option<File>,
     /// Bytes of committed lines in `file`. Writes go to this offset, so that a failed one is overwritten.
     length: u64,
@@ -123,6 +139,8 @@ impl Ledger {
             rotate_bytes,
             head,
             head_stale: true,
+            durability: Durability::Process,
+            sync_failed: false,
             file,
             length: place.length,
             committed: place.link,
@@ -157,6 +175,35 @@ impl Ledger {
         });
     }
 
+    /// The same ledger, whose commits survive this from now on, and what is in it already does.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn surviving(mut self, durability: Durability) -> io::Result<Ledger> {
+        self.durability = durability;
+        if durability == Durability::Power {
+            self.sync_directory()?;
+            self.sync()?;
+        }
+        Ok(self)
+    }
+
+    /// Waits for the disk, if a commit has to.
+    fn sync(&mut self) -> io::Result<()> {
+        let (Durability::Power, Some(file)) = (self.durability, &self.file) else {
+            return Ok(());
+        };
+        file.sync_data().inspect_err(|_| self.sync_failed = true)
+    }
+
+    /// A file that has just been made is there after a power cut, if that matters.
+    fn sync_directory(&self) -> io::Result<()> {
+        match self.durability {
+            Durability::Process => Ok(()),
+            Durability::Power => File::open(&self.directory)?.sync_all(),
+        }
+    }
+
     /// The stage whose ledger it is.
     pub fn stage(&self) -> Stage {
         self.stage
@@ -174,14 +221,21 @@ impl Ledger {
     }
 
     /// Writes what was collected with one write, then the head with another. Does nothing when there is
-    /// nothing to write. When it has returned, the records survive the death of the process.
+    /// nothing to write. When it has returned, the records survive the death of the process, or a power cut, as
+    /// [`Durability`] says.
     ///
     /// # Errors
     /// When the file system refuses, for instance because the disk is full. The records are kept, and a
-    /// later commit writes them; until one succeeds the caller must hand nothing on.
+    /// later commit writes them; until one succeeds the caller must hand nothing on. Once the disk has failed to keep
+    /// what it was given, none does.
     pub fn commit(&mut self) -> io::Result<()> {
+        if self.sync_failed {
+            return Err(io::Error::other("the disk has failed to keep records"));
+        }
         if !self.pending.is_empty() {
             self.write_pending()?;
+            // Before the head: one that is ahead of the records would look like a cut.
+            self.sync()?;
         }
         if self.head_stale {
             files::write_head(&self.head, &self.committed)?;
@@ -198,7 +252,8 @@ impl Ledger {
             old => {
                 // On failure the old file is still the one to write to.
                 let first = self.committed.number.saturating_add(1);
-                match create_file(&self.directory, first) {
+                let made = create_file(&self.directory, first);
+                match made.and_then(|new| self.sync_directory().map(|()| new)) {
                     Ok(new) => {
                         self.length = 0;
                         self.file.insert(new)

@@ -25,7 +25,7 @@ const LOOK_MS: u64 = 1000;
 /// can't be written.
 pub async fn run(config: QueryValidatorConfig, context: StageContext) -> anyhow::Result<()> {
     let now_ms = unix_ms();
-    let mut ledger = Ledger::open(&config.ledger.directory, context.stage, context.instance, now_ms)?;
+    let mut ledger = config.ledger.open(context.stage, context.instance, now_ms)?;
     let mut policy_watch = PolicyWatch::new(&config.policy_directory);
     let policy = policy_watch
         .changed()

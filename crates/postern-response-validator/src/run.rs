@@ -3,7 +3,6 @@
 use crate::{Config, Relay, Validator, Watch};
 use anyhow::Context;
 use postern_bus::{Inlet, Outlet, relay};
-use postern_ledger::Ledger;
 use postern_runtime::{LinkKeys, Reload, StageContext, StageResult, unix_ms};
 
 /// Runs the Response Validator until it is asked to stop.
@@ -14,12 +13,7 @@ pub async fn run(config: Config, context: StageContext) -> StageResult {
     let keys = LinkKeys::begin(&config.keys, &context)?;
     let (watch, inspector) = Watch::begin(config.answers)?;
     let validator = Validator::new(keys.keyring(), config.limits, inspector)?;
-    let ledger = Ledger::open(
-        &config.ledger.directory,
-        context.stage,
-        context.instance,
-        unix_ms(),
-    )?;
+    let ledger = config.ledger.open(context.stage, context.instance, unix_ms())?;
     let outlet = Outlet::connect(&config.outlet)
         .await
         .context("the outlet can't be used")?;

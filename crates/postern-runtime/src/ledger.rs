@@ -1,5 +1,7 @@
-//! Where the ledger of a stage is.
+//! Where the ledger of a stage is, and what it survives.
 
+use postern_ledger::{Durability, Ledger, LedgerError};
+use postern_types::{InstanceId, Stage};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -9,4 +11,23 @@ use std::path::PathBuf;
 pub struct LedgerConfig {
     /// Directory that only this stage writes to.
     pub directory: PathBuf,
+    /// What records survive before anything is handed on: `process` or `power`.
+    #[serde(default)]
+    pub durability: Durability,
+}
+
+impl LedgerConfig {
+    /// Opens it for a run of a stage.
+    ///
+    /// # Errors
+    /// When it can't be written, or is not as it was left; see [`LedgerError`].
+    pub fn open(&self, stage: Stage, instance: InstanceId, now_ms: u64) -> Result<Ledger, LedgerError> {
+        let ledger = Ledger::open(&self.directory, stage, instance, now_ms)?;
+        ledger
+            .surviving(self.durability)
+            .map_err(|source| LedgerError::Io {
+                path: self.directory.clone(),
+                source,
+            })
+    }
 }
