@@ -7,6 +7,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 pub mod bank;
+pub mod collectors;
 pub mod ledgers;
 pub mod nats;
 pub mod pgbench;

@@ -8,12 +8,12 @@
     reason = "a test fails by panicking; helpers of tests are not seen as tests by the lints"
 )]
 
+use postern_e2e::collectors::collectors;
 use postern_e2e::ledgers::recorded;
 use postern_e2e::{pgbench, until};
 use postern_ledger::cross_check;
 use postern_testkit::hook::Hook;
-use postern_testkit::receiver::{Mood, Protocol, Receiver};
-use postern_testkit::rsyslog::{Rsyslog, Way};
+use postern_testkit::receiver::Mood;
 use postern_testkit::{Options, Part, Ring, Stage, Storage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -88,18 +88,6 @@ async fn wait_until_equal(what: &str, written: &Lines, received: impl Fn() -> Li
     }
 }
 
-/// Both collectors, and what `sinks.toml` says of them.
-fn collectors(ring: &Ring) -> ((Rsyslog, Receiver), String) {
-    let syslog = Rsyslog::start(&ring.files().join("collector"), Way::Tcp).unwrap();
-    let otlp = Receiver::start(Protocol::Grpc, None);
-    let sinks = format!(
-        "[sinks.siem]\nkind = \"syslog\"\naddress = \"{}\"\n[sinks.otel]\nkind = \"otlp\"\nprotocol = \"grpc\"\nendpoint = \"http://{}\"\n",
-        syslog.address(),
-        otlp.address
-    );
-    ((syslog, otlp), sinks)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn collectors_and_ledgers_hold_the_same_after_everything_has_died() {
     let options = Options {
@@ -107,7 +95,7 @@ async fn collectors_and_ledgers_hold_the_same_after_everything_has_died() {
         ..Options::default()
     };
     let ring = Ring::start(options).await.unwrap();
-    let ((mut syslog, otlp), sinks) = collectors(&ring);
+    let ((mut syslog, otlp), sinks) = collectors(&ring).unwrap();
     fs::write(ring.directory().join("sinks.toml"), sinks).unwrap();
     ring.restart(Part::Sinks).await.unwrap();
 
@@ -179,31 +167,6 @@ async fn collectors_and_ledgers_hold_the_same_after_everything_has_died() {
         otlp.received().len(),
         inserts.len()
     );
-}
-
-/// What two sinks cost, one run without them after each with them.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement, which asserts nothing: run it on a machine with nothing else to do"]
-async fn what_sinks_cost() {
-    const ROUNDS: u32 = 5;
-    const RUN_S: u32 = 10;
-    let options = Options {
-        storage: Storage::File,
-        ..Options::default()
-    };
-    let ring = Ring::start(options).await.unwrap();
-    let (_collectors, sinks) = collectors(&ring);
-    fs::write(ring.directory().join("sinks.toml"), sinks).unwrap();
-    let (mut with, mut without) = (0, 0);
-    for round in 1..=ROUNDS {
-        ring.restart(Part::Sinks).await.unwrap();
-        let one = pgbench::flawless(&ring, RUN_S).await.unwrap();
-        assert!(ring.stop(Part::Sinks));
-        let other = pgbench::flawless(&ring, RUN_S).await.unwrap();
-        println!("round {round}: {one} transactions with sinks, {other} without");
-        (with, without) = (with + one, without + other);
-    }
-    println!("with to without: {:.3}", with as f64 / without as f64);
 }
 
 const HONEY: &str = "version: 1\nhoney:\n  - {name: bait, value: honey-0451}\n";

@@ -182,7 +182,7 @@ impl Ledger {
     pub fn surviving(mut self, durability: Durability) -> io::Result<Ledger> {
         self.durability = durability;
         if durability == Durability::Power {
-            self.sync_directory()?;
+            self.keep_name()?;
             self.sync()?;
         }
         Ok(self)
@@ -197,11 +197,12 @@ impl Ledger {
     }
 
     /// A file that has just been made is there after a power cut, if that matters.
-    fn sync_directory(&self) -> io::Result<()> {
-        match self.durability {
-            Durability::Process => Ok(()),
-            Durability::Power => File::open(&self.directory)?.sync_all(),
+    fn keep_name(&mut self) -> io::Result<()> {
+        if self.durability == Durability::Process {
+            return Ok(());
         }
+        let synced = File::open(&self.directory).and_then(|directory| directory.sync_all());
+        synced.inspect_err(|_| self.sync_failed = true)
     }
 
     /// The stage whose ledger it is.
@@ -253,7 +254,7 @@ impl Ledger {
                 // On failure the old file is still the one to write to.
                 let first = self.committed.number.saturating_add(1);
                 let made = create_file(&self.directory, first);
-                match made.and_then(|new| self.sync_directory().map(|()| new)) {
+                match made.and_then(|new| self.keep_name().map(|()| new)) {
                     Ok(new) => {
                         self.length = 0;
                         self.file.insert(new)

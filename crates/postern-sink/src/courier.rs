@@ -3,7 +3,7 @@
 use crate::config::SinksConfig;
 use crate::feed::{Entry, Feed, Oddity};
 use crate::otlp::Otlp;
-use crate::positions::PositionsFile;
+use crate::positions::{Positions, PositionsFile};
 use crate::syslog::Syslog;
 use crate::webhook::Webhook;
 use postern_runtime::CancellationToken;
@@ -74,6 +74,14 @@ pub(crate) enum Target {
 }
 
 impl Target {
+    async fn connect(&mut self) -> Result<(), Fault> {
+        match self {
+            Target::Syslog(syslog) => syslog.connect().await,
+            Target::Otlp(otlp) => otlp.connect().await,
+            Target::Webhook(webhook) => webhook.connect().await,
+        }
+    }
+
     async fn send(&mut self, entries: &[Entry]) -> Result<(), Fault> {
         match self {
             Target::Syslog(syslog) => syslog.send(entries).await,
@@ -114,6 +122,8 @@ pub(crate) struct Courier {
     file: PositionsFile,
     target: Target,
     feed: Feed,
+    /// As in the file. What was sent beyond it is sent again after a failure.
+    confirmed: Positions,
     /// Bytes that were sent and are not confirmed, and since when there are any.
     unconfirmed: Option<(usize, Instant)>,
     /// Since when the collector fails, and when that was told last.
@@ -132,7 +142,8 @@ impl Courier {
         Ok(Courier {
             name: name.to_owned(),
             audit: config.audit_directory.clone(),
-            feed: Feed::new(&config.audit_directory, positions),
+            feed: Feed::new(&config.audit_directory, positions.clone()),
+            confirmed: positions,
             file,
             target,
             unconfirmed: None,
@@ -165,6 +176,10 @@ impl Courier {
 
     /// Sends some records and has them confirmed when it is time; whether there was anything to send.
     async fn carry(&mut self) -> Result<bool, Fault> {
+        if self.failing.is_some() {
+            // While nobody is there, no ledger is read.
+            self.target.connect().await?;
+        }
         let mut odd = Vec::new();
         let entries = self.feed.read(BATCH_BYTES, &mut odd).map_err(Fault::Local)?;
         for oddity in odd {
@@ -191,6 +206,7 @@ impl Courier {
         }
         self.target.confirm().await?;
         self.file.write(self.feed.position()).map_err(Fault::Local)?;
+        self.confirmed.clone_from(self.feed.position());
         self.unconfirmed = None;
         self.pause = FIRST_PAUSE;
         if let Some((since, _)) = self.failing.take() {
@@ -204,10 +220,7 @@ impl Courier {
     fn failed(&mut self, fault: &Fault) -> Duration {
         self.target.drop_connection();
         self.unconfirmed = None;
-        match self.file.read() {
-            Ok(positions) => self.feed = Feed::new(&self.audit, positions),
-            Err(error) => tracing::error!(sink = self.name, "its position can't be read: {error}"),
-        }
+        self.feed = Feed::new(&self.audit, self.confirmed.clone());
         let now = Instant::now();
         let (since, told) = *self.failing.get_or_insert((now, now));
         if told == now || now.saturating_duration_since(told) >= REMIND_EVERY {

@@ -17,7 +17,7 @@ use std::fs;
 use std::io::Read as _;
 use std::net::TcpListener;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn begin(way: Way) -> (Scene, Rsyslog) {
     let scene = Scene::new();
@@ -182,4 +182,56 @@ fn a_ledger_that_was_cut_is_told_of() {
     fs::write(&file, kept.join("\n") + "\n").unwrap();
     scene.run_sink();
     scene.wait_for_log("the ledger is not the one that was sent");
+}
+
+#[test]
+fn a_position_that_was_spoiled_while_it_runs_costs_no_record() {
+    let (mut scene, mut collector) = begin(Way::Tcp);
+    scene.write(100);
+    scene.run_sink();
+    scene.wait_for_all(|| received(&collector));
+    scene.wait_for_position();
+    collector.stop();
+    scene.spoil_position();
+    scene.write(100);
+    scene.wait_for_log("the collector does not take records");
+    scene.write(100);
+    collector.run().unwrap();
+    scene.wait_for_all(|| received(&collector));
+    scene.stop_sink();
+}
+
+#[test]
+fn a_line_that_no_datagram_can_carry_keeps_no_other_back() {
+    for way in [Way::Udp, Way::Unix] {
+        println!("{way}");
+        let (mut scene, collector) = begin(way);
+        scene.write(10);
+        // As a hijacked Frontend could write it: the actor alone fills the longest line, and a message has it twice.
+        let file = scene.let_go(Stage::Frontend);
+        let text = fs::read_to_string(&file).unwrap();
+        let last = text.lines().last().unwrap();
+        let long = last.replace("o'brien", &"a".repeat(64_000));
+        fs::write(&file, format!("{text}{long}\n")).unwrap();
+        scene.run_sink();
+        let records = |program: &str| {
+            let received = received(&collector);
+            received.iter().filter(|(from, _)| from == program).count()
+        };
+        let end = Instant::now() + Duration::from_secs(60);
+        while Stage::ALL
+            .iter()
+            .any(|stage| records(&format!("postern-{stage}")) < 10)
+        {
+            assert!(Instant::now() < end, "{}", scene.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        // And whatever is written after it.
+        scene.write(10);
+        while records("postern-backend") < 20 {
+            assert!(Instant::now() < end, "{}", scene.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        scene.stop_sink();
+    }
 }

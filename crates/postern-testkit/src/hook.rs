@@ -4,6 +4,7 @@
 
 pub use crate::receiver::Mood;
 
+use crate::server::Server;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -36,7 +37,7 @@ pub struct Hook {
     /// Where it listens.
     pub address: SocketAddr,
     shared: Shared,
-    runtime: Option<tokio::runtime::Runtime>,
+    _server: Server,
 }
 
 impl Hook {
@@ -45,23 +46,16 @@ impl Hook {
     /// # Panics
     /// When it can't.
     pub fn start() -> Hook {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
         let shared = Shared {
             mood: Arc::new(Mutex::new(Mood::Good)),
             calls: Arc::default(),
         };
-        runtime.spawn(accept(listener, shared.clone()));
+        let accepting = shared.clone();
+        let server = Server::start(move |listener| accept(listener, accepting));
         Hook {
-            address,
+            address: server.address,
             shared,
-            runtime: Some(runtime),
+            _server: server,
         }
     }
 
@@ -82,17 +76,7 @@ impl Hook {
     }
 }
 
-impl Drop for Hook {
-    fn drop(&mut self) {
-        // A test that is itself asynchronous must not wait for it.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-async fn accept(listener: std::net::TcpListener, shared: Shared) {
-    let listener = TcpListener::from_std(listener).unwrap();
+async fn accept(listener: TcpListener, shared: Shared) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         let shared = shared.clone();

@@ -18,6 +18,8 @@ pub mod process;
 pub mod receiver;
 pub mod ring;
 pub mod rsyslog;
+#[cfg(feature = "collectors")]
+mod server;
 pub mod shop;
 mod template;
 

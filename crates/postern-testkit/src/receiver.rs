@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use crate::server::Server;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -71,7 +72,7 @@ pub struct Receiver {
     /// Where it listens.
     pub address: SocketAddr,
     shared: Shared,
-    runtime: Option<tokio::runtime::Runtime>,
+    _server: Server,
 }
 
 impl Receiver {
@@ -80,14 +81,6 @@ impl Receiver {
     /// # Panics
     /// When it can't begin.
     pub fn start(protocol: Protocol, certificate: Option<&Path>) -> Receiver {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
         let shared = Shared {
             mood: Arc::new(Mutex::new(Mood::Good)),
             arrived: Arc::default(),
@@ -95,14 +88,11 @@ impl Receiver {
         };
         let tls = certificate.map(|stem| acceptor(stem, protocol));
         let accepting = shared.clone();
-        runtime.spawn(async move {
-            let listener = TcpListener::from_std(listener).unwrap();
-            accept(listener, protocol, tls, accepting).await;
-        });
+        let server = Server::start(move |listener| accept(listener, protocol, tls, accepting));
         Receiver {
-            address,
+            address: server.address,
             shared,
-            runtime: Some(runtime),
+            _server: server,
         }
     }
 
@@ -128,15 +118,6 @@ impl Receiver {
     /// When the receiver has.
     pub fn tokens(&self) -> Vec<Option<String>> {
         self.shared.tokens.lock().unwrap().clone()
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        // A test that is itself asynchronous must not wait for it.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 

@@ -12,6 +12,7 @@
     reason = "a test fails by panicking; helpers of tests are not seen as tests by the lints"
 )]
 
+mod answer;
 mod backend;
 mod changed;
 mod credentials;

@@ -1,7 +1,7 @@
 //! A hijacked Query Validator: its key, its place on the bus. The real one is held still meanwhile. It decides what may
 //! run, so what is left to be stopped is what the other stages don't leave to its word.
 
-use crate::backend::whole;
+use crate::answer::whole;
 use crate::credentials;
 use crate::impostor::{self, Make};
 use crate::scene::{LOOT, Scene, Tap, header, query, sealed, text_of, told};
@@ -216,7 +216,7 @@ async fn envelopes(table: &mut Table, hijacker: &mut Hijacker<'_>) {
 /// Orders to the Backend that don't hang together.
 async fn orders(table: &mut Table, hijacker: &mut Hijacker<'_>) {
     let understood = Fate::Stopped("P7");
-    let message = crate::backend::message;
+    let message = crate::answer::message;
     type Change = fn(&mut CleanBody);
     let verdicts: Change = |body| {
         if let CleanBody::Run { verdicts, .. } = body {

@@ -1,6 +1,6 @@
 //! A hijacked Response Validator: its key, its place on the bus. The real one is held still meanwhile.
 
-use crate::backend::{row, whole};
+use crate::answer::{row, whole};
 use crate::credentials;
 use crate::impostor::{self, Make};
 use crate::scene::{LOOT, Scene, Tap, header, query, sealed, text_of, told};

@@ -104,6 +104,10 @@ fn the_sandbox_lets_it_reach_its_collectors_and_no_key_of_a_stage() {
         .unwrap();
     let told = format!("{needs:?}");
     assert!(told.contains("connect: [6514]"), "{told}");
+    assert!(
+        told.contains("write: [\"audit/sent\"]"),
+        "it can't change a ledger: {told}"
+    );
     for read in [
         "\"audit\"",
         "\"keys/sinks\"",

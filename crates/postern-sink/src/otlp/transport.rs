@@ -51,14 +51,23 @@ impl Otlp {
         }
     }
 
+    /// Connects, unless it is connected.
+    ///
+    /// # Errors
+    /// When the collector can't be reached, or is not who it should be.
+    pub(crate) async fn connect(&mut self) -> Result<(), Fault> {
+        if matches!(self.wire, Wire::None) {
+            self.wire = within(self.open()).await?;
+        }
+        Ok(())
+    }
+
     /// Hands some records over; the collector has them when it returns.
     ///
     /// # Errors
     /// When the collector can't be reached, does not answer within 10 seconds, or does not take them.
     pub(crate) async fn send(&mut self, entries: &[Entry]) -> Result<(), Fault> {
-        if matches!(self.wire, Wire::None) {
-            self.wire = within(self.connect()).await?;
-        }
+        self.connect().await?;
         let request = super::request(entries, &self.host, Timestamp::now());
         let answer = match &mut self.wire {
             Wire::None => return Ok(()),
@@ -84,7 +93,7 @@ impl Otlp {
         self.wire = Wire::None;
     }
 
-    async fn connect(&self) -> Result<Wire, Fault> {
+    async fn open(&self) -> Result<Wire, Fault> {
         match self.protocol {
             Protocol::Http => Ok(Wire::Http(self.place.connect().await?)),
             Protocol::Grpc => {

@@ -15,6 +15,9 @@ use std::path::PathBuf;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UdpSocket, UnixDatagram};
 
+/// Most bytes of a datagram of UDP over IPv4, which has the least room.
+const MAX_DATAGRAM_BYTES: usize = 65_507;
+
 /// How messages are told apart on a connection (RFC 6587, section 3.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -66,21 +69,31 @@ impl Syslog {
         }
     }
 
+    /// Connects, unless it is connected.
+    ///
+    /// # Errors
+    /// When the collector can't be reached, or is not who it should be.
+    pub(crate) async fn connect(&mut self) -> Result<(), Fault> {
+        if matches!(self.wire, Wire::None) {
+            self.wire = within(connect(&self.transport)).await?;
+        }
+        Ok(())
+    }
+
     /// Sends the messages of some records. They may not have arrived when it returns.
     ///
     /// # Errors
     /// When the collector can't be reached, or takes nothing for 10 seconds.
     pub(crate) async fn send(&mut self, entries: &[Entry]) -> Result<(), Fault> {
-        if matches!(self.wire, Wire::None) {
-            self.wire = within(connect(&self.transport)).await?;
-        }
+        self.connect().await?;
         match &mut self.wire {
             Wire::None => Ok(()),
             Wire::Udp(socket) => {
                 for entry in entries {
                     self.buffer.clear();
                     self.header.write(entry, &mut self.buffer);
-                    within(async { Ok(socket.send(&self.buffer).await?) }).await?;
+                    let message = fitting(&self.buffer);
+                    within(async { Ok(socket.send(message).await?) }).await?;
                 }
                 Ok(())
             }
@@ -88,7 +101,8 @@ impl Syslog {
                 for entry in entries {
                     self.buffer.clear();
                     self.header.write(entry, &mut self.buffer);
-                    within(async { Ok(socket.send(&self.buffer).await?) }).await?;
+                    let message = fitting(&self.buffer);
+                    within(async { Ok(socket.send(message).await?) }).await?;
                 }
                 Ok(())
             }
@@ -142,6 +156,12 @@ impl Transport {
             _ => Framing::OctetCounting,
         }
     }
+}
+
+/// As much of a message as a datagram can carry. The header is at its beginning, and a record that is cut is better than
+/// one that all others wait for.
+fn fitting(message: &[u8]) -> &[u8] {
+    message.get(..MAX_DATAGRAM_BYTES).unwrap_or(message)
 }
 
 fn frame(header: &Header, entry: &Entry, framing: Framing, out: &mut Vec<u8>) {

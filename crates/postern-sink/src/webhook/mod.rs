@@ -65,6 +65,14 @@ impl Webhook {
         }
     }
 
+    /// Connects, unless it is connected.
+    ///
+    /// # Errors
+    /// When the receiver can't be reached, or is not who it should be.
+    pub(crate) async fn connect(&mut self) -> Result<(), Fault> {
+        within(self.open()).await.map(|_| ())
+    }
+
     /// Tells the alerts among some records; the receiver has them when it returns.
     ///
     /// # Errors
@@ -134,12 +142,16 @@ impl Webhook {
             let value = HeaderValue::from_str(&signature).map_err(crate::http::other)?;
             headers.push((SIGNATURE, value));
         }
-        let http = match &mut self.wire {
-            Some(http) => http,
-            empty => empty.insert(self.place.connect().await?),
-        };
-        http.post(&headers, body).await?;
+        self.open().await?.post(&headers, body).await?;
         Ok(())
+    }
+
+    /// The connection, made if there is none.
+    async fn open(&mut self) -> Result<&mut Http, Fault> {
+        match &mut self.wire {
+            Some(http) => Ok(http),
+            empty => Ok(empty.insert(self.place.connect().await?)),
+        }
     }
 }
 

@@ -69,6 +69,24 @@ impl Scene {
         self.sink.take().expect("the sink runs").kill();
     }
 
+    fn position(&self) -> PathBuf {
+        self.files.path().join("audit/sent/siem.json")
+    }
+
+    /// Waits until something was confirmed.
+    pub(crate) fn wait_for_position(&self) {
+        let end = Instant::now() + PATIENCE;
+        while !self.position().exists() {
+            assert!(Instant::now() < end, "nothing is confirmed: {}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Writes rubbish over the remembered position.
+    pub(crate) fn spoil_position(&self) {
+        fs::write(self.position(), "spoiled").unwrap();
+    }
+
     /// Adds so many records to each ledger.
     pub(crate) fn write(&mut self, records: usize) {
         for ledger in self.ledgers.values_mut() {
