@@ -130,5 +130,6 @@ fn contract(kind: u8) -> Contract {
         over: OverCap::Truncate,
         statements: vec![statement.clone(), statement],
         rules: 0,
+        trace: None,
     }
 }

@@ -223,6 +223,7 @@ fn ring_bodies() -> Vec<Vec<u8>> {
         body: RequestBody::Exchange {
             ticket: vec![1; 8],
             definitions: vec![],
+            trace: None,
         },
     };
     let clean = Clean {
@@ -238,6 +239,7 @@ fn ring_bodies() -> Vec<Vec<u8>> {
             state: AnswerState::default(),
             unsolicited: false,
             steps: None,
+            since_us: 0,
         },
     };
     let answer = Answer::Part {

@@ -525,6 +525,7 @@ fn send_part(session: &mut Session, answer: &mut Answer) {
         state,
         unsolicited: false,
         steps: answer.steps,
+        since_us: u64::try_from(answer.run.begun.elapsed().as_micros()).unwrap_or(u64::MAX),
     };
     session.send(body, answer.run.exchange, answer.part, payload);
     answer.part = answer.part.saturating_add(1);

@@ -6,6 +6,7 @@ use postern_types::{Expect, Refusal};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Instant;
 use tokio::sync::Notify;
 
 /// An exchange to run.
@@ -22,6 +23,8 @@ pub(crate) struct Run {
     pub(crate) contract: Vec<u8>,
     /// The messages.
     pub(crate) payload: Vec<u8>,
+    /// When it was written down.
+    pub(crate) begun: Instant,
 }
 
 /// Something for a session to do, in order.

@@ -73,6 +73,8 @@ pub(crate) struct Intake {
     max_waiting_bytes: usize,
     /// In-order requests of the batch being taken in, handed out once they are recorded.
     ready: Vec<(Rc<Inbox>, Request)>,
+    /// When that batch was there.
+    begun: Instant,
 }
 
 impl Intake {
@@ -96,6 +98,7 @@ impl Intake {
             max_sessions,
             max_waiting_bytes,
             ready: Vec::new(),
+            begun: Instant::now(),
         }
     }
 
@@ -126,15 +129,15 @@ impl Intake {
 
     /// Writes down that the keys have turned.
     fn note(&mut self, keys: &LinkKeys) -> io::Result<()> {
-        let now_ms = postern_runtime::unix_ms();
         for news in keys.news() {
-            self.ledger.append(&news.record(now_ms));
+            self.ledger.append(&news.record());
         }
         self.ledger.commit()
     }
 
     fn take(&mut self, deliveries: Vec<Delivery>) -> io::Result<()> {
         let now_ms = postern_runtime::unix_ms();
+        self.begun = Instant::now();
         for delivery in deliveries {
             // Acknowledged before anything runs: at most once.
             delivery.ack();
@@ -148,7 +151,7 @@ impl Intake {
                         self.envelope(envelope, now_ms);
                     }
                 }
-                Err(error) => self.refused(now_ms, &error.to_string(), "malformed-batch"),
+                Err(error) => self.refused(&error.to_string(), "malformed-batch"),
             }
         }
         self.ledger.commit()?;
@@ -159,12 +162,12 @@ impl Intake {
         Ok(())
     }
 
-    fn refused(&mut self, now_ms: u64, error: &str, reason: &'static str) {
+    fn refused(&mut self, error: &str, reason: &'static str) {
         tracing::warn!(error, "an envelope was refused");
         let mut record = Record {
             level: Level::Alert,
             result: Outcome::Refused,
-            ..Record::new(now_ms, Event::EnvelopeRefused)
+            ..Record::new(Event::EnvelopeRefused)
         };
         record.details.reason = Some(reason);
         self.ledger.append(&record);
@@ -173,7 +176,7 @@ impl Intake {
     fn envelope(&mut self, envelope: &mut [u8], now_ms: u64) {
         let opened = match self.opener.open(envelope, now_ms) {
             Ok(opened) => opened,
-            Err(error) => return self.refused(now_ms, &error.to_string(), error.name()),
+            Err(error) => return self.refused(&error.to_string(), error.name()),
         };
         let (header, sender) = (opened.header, opened.sender);
         if self.replay.offer(sender, opened.counter) != Freshness::Fresh {
@@ -183,7 +186,7 @@ impl Intake {
         }
         let (head, payload) = match body::decode::<Clean>(opened.body) {
             Ok((head, payload)) => (head, payload.to_vec()),
-            Err(error) => return self.refused(now_ms, &error.to_string(), "malformed-body"),
+            Err(error) => return self.refused(&error.to_string(), "malformed-body"),
         };
         let request = Request {
             header,
@@ -195,7 +198,7 @@ impl Intake {
             CleanBody::Heartbeat { instance } => self.heartbeat(&request.frontend, instance),
             CleanBody::SignIn { answer, open } => self.sign_in(header, request.frontend, answer, open),
             CleanBody::Probe => self.probe(header, request.frontend),
-            _ => self.sequence(request, now_ms),
+            _ => self.sequence(request),
         }
     }
 
@@ -331,7 +334,7 @@ impl Intake {
     }
 
     /// Puts a request in its place and takes all that are now in order.
-    fn sequence(&mut self, request: Request, now_ms: u64) {
+    fn sequence(&mut self, request: Request) {
         let mut sessions = self.sessions.borrow_mut();
         let Some(entry) = sessions.open.get_mut(&request.header.session) else {
             // The session has ended on this side; a probe of the Frontend will tell it so.
@@ -349,18 +352,20 @@ impl Intake {
             }
         }
         while let Some(request) = entry.order.pop() {
-            if let CleanBody::Run { verdicts, .. } = &request.body {
+            if let CleanBody::Run { verdicts, trace, .. } = &request.body {
                 let refused = verdicts.iter().any(|v| matches!(v, Verdict::Refuse(_)));
                 let mut record = Record {
                     session: Some(request.header.session),
                     exchange: Some(request.header.exchange),
+                    trace: *trace,
                     result: if refused {
                         Outcome::Refused
                     } else {
                         Outcome::Allowed
                     },
-                    ..Record::new(now_ms, Event::Exchange)
+                    ..Record::new(Event::Exchange)
                 };
+                record.details.duration_us = u64::try_from(self.begun.elapsed().as_micros()).ok();
                 record.details.messages = u64::try_from(verdicts.len()).ok();
                 record.details.bytes = u64::try_from(request.payload.len()).ok();
                 self.ledger.append(&record);
@@ -378,6 +383,7 @@ impl Intake {
                 definitions,
                 steps,
                 contract,
+                trace: _,
             } => {
                 let payload = request.payload;
                 let run = Run {
@@ -387,6 +393,7 @@ impl Intake {
                     steps,
                     contract,
                     payload,
+                    begun: Instant::now(),
                 };
                 inbox.push(Work::Run(Box::new(run)))
             }

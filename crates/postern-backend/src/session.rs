@@ -289,6 +289,7 @@ impl Session {
                 state: postern_types::AnswerState::default(),
                 unsolicited: true,
                 steps: None,
+                since_us: 0,
             };
             self.sent_bytes = self.sent_bytes.saturating_add(payload.len() as u64);
             self.send(body, self.exchange, 0, payload);

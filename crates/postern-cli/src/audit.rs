@@ -17,18 +17,21 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 mod checkpoints;
+mod pack;
 mod prove;
 mod publish;
 mod query;
 mod sign;
 mod signed;
+mod upkeep;
 
 pub use checkpoints::make_keys;
+pub use pack::{PackArgs, pack};
 pub use prove::{ProveArgs, VerifyProofArgs, prove, verify_proof};
 pub use publish::{PublishArgs, publish};
 pub use query::{QueryArgs, query};
-pub(crate) use sign::Notaries;
 pub use sign::{SignArgs, sign};
+pub(crate) use upkeep::Upkeep;
 
 #[cfg(test)]
 mod tests;

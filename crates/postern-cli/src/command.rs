@@ -176,6 +176,7 @@ enum AuditCommand {
     Query(Box<audit::QueryArgs>),
     Sign(audit::SignArgs),
     Publish(audit::PublishArgs),
+    Pack(audit::PackArgs),
     Prove(audit::ProveArgs),
     VerifyProof(audit::VerifyProofArgs),
 }
@@ -215,6 +216,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Audit(AuditCommand::Query(args)) => audit::query(&args),
         Command::Audit(AuditCommand::Sign(args)) => audit::sign(&args),
         Command::Audit(AuditCommand::Publish(args)) => audit::publish(&args),
+        Command::Audit(AuditCommand::Pack(args)) => audit::pack(&args),
         Command::Audit(AuditCommand::Prove(args)) => audit::prove(&args),
         Command::Audit(AuditCommand::VerifyProof(args)) => audit::verify_proof(&args),
         Command::Keys(command) => keys::run(&command),

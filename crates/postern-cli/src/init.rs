@@ -7,7 +7,9 @@ use crate::directory::RingDirectory;
 use crate::hop::Hop;
 use crate::nats;
 use crate::nats_auth::{self, DEFAULT_JWT_LIFETIME, NatsAuth};
-use crate::ring_config::{self, JwtConfig, NatsConfig, RingConfig, Storage, StreamsConfig, Topology};
+use crate::ring_config::{
+    self, AuditConfig, JwtConfig, NatsConfig, RingConfig, Storage, StreamsConfig, Topology,
+};
 use crate::rotation;
 use crate::secret_file;
 use crate::stage_config::{self, FIRST_POLICY, Facts, stage_config};
@@ -255,6 +257,7 @@ fn write_ring_config(
     backend: Slot,
 ) -> anyhow::Result<()> {
     let config = RingConfig {
+        audit: AuditConfig::default(),
         format: ring_config::FORMAT,
         topology: options.topology,
         nats_server: None,

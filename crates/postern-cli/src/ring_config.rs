@@ -41,8 +41,36 @@ pub struct RingConfig {
     /// How long the JWTs of the NATS users are good for, where they sign in by JWT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nats_jwt: Option<JwtConfig>,
+    /// What `postern up` does for the ledgers.
+    #[serde(default, skip_serializing_if = "AuditConfig::is_usual")]
+    pub audit: AuditConfig,
     /// The NATS servers.
     pub nats: BTreeMap<Hop, NatsConfig>,
+}
+
+/// What `postern up` does for the ledgers besides signing them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditConfig {
+    /// Files that are no longer written to are packed.
+    pub pack: bool,
+    /// Directories elsewhere, on mounts of other machines, to which new checkpoints are added.
+    pub publish_to: Vec<PathBuf>,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        AuditConfig {
+            pack: true,
+            publish_to: Vec::new(),
+        }
+    }
+}
+
+impl AuditConfig {
+    fn is_usual(&self) -> bool {
+        *self == AuditConfig::default()
+    }
 }
 
 /// How processes and NATS servers are laid out.

@@ -281,7 +281,9 @@ fn ledger(stage: Stage) -> String {
         "\n# The stage's own record of what it let through and what it refused.\n[ledger]\ndirectory = \"audit/{stage}\"\n
 # What records survive before anything is handed on. process: the death of the stage; a power cut can take the last
 # seconds. power: a power cut too; each group of records waits for the disk.
-durability = \"process\"\n"
+durability = \"process\"
+# When the disk is full nothing goes on without a record. serve: records are dropped, and an alert says how many.
+# on_full = \"serve\"\n"
     )
 }
 

@@ -84,7 +84,7 @@ pub async fn up(options: UpOptions, stop: impl Future<Output = ()>) -> anyhow::R
         };
         parts.spawn(keeper.run(phase.subscribe()));
     }
-    let signing = Signing::start(ring)?;
+    let signing = Signing::start(ring, config.audit.clone())?;
     let work = async {
         wait_until_ready(&options, &board, &listen).await?;
         std::future::pending::<anyhow::Result<()>>().await

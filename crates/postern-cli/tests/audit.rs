@@ -9,14 +9,13 @@
 
 use postern_cli::directory::RingDirectory;
 use postern_cli::init::{InitOptions, init};
-use postern_ledger::{Event, Ledger, Record};
+use postern_ledger::{Details, Event, Ledger, Record};
 use postern_types::{InstanceId, SessionId, Stage};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
 
 const NOW: u64 = 1_700_000_000_000;
 /// stage.start, ten exchanges, stage.stop.
@@ -66,7 +65,11 @@ fn write_ledger(directory: &Path, stage: Stage, actor: &str) {
             session: Some(SessionId([2; 16])),
             exchange: Some(exchange),
             actor: Some(actor),
-            ..Record::new(NOW + exchange, event)
+            details: Details {
+                reference: (stage == Stage::QueryValidator && exchange == 9).then_some(0x0a1b_2c3d),
+                ..Details::default()
+            },
+            ..Record::at(NOW + exchange, event)
         });
         ledger.commit().unwrap();
     }
@@ -334,7 +337,7 @@ fn every_way_to_change_what_was_signed_is_found_and_the_record_named() {
                 for exchange in 1..=20 {
                     ledger.append(&Record {
                         exchange: Some(exchange),
-                        ..Record::new(NOW + 200 + exchange, Event::Exchange)
+                        ..Record::at(NOW + 200 + exchange, Event::Exchange)
                     });
                 }
                 ledger.close(NOW + 300).unwrap();
@@ -508,62 +511,51 @@ fn records_are_found_by_what_they_say() {
         of_backend(&[2, 3])
     );
     assert_eq!(numbers(&["--reference", "7"]), vec![]);
+    assert_eq!(numbers(&["--reference", "0a1b2c3d"]).len(), 1);
+    // The trace of exchange 5 of session 02…, in all ledgers.
+    let trace = format!("{}07", "02".repeat(15));
+    let of_trace = numbers(&["--trace", &trace]);
+    assert_eq!(
+        of_trace,
+        numbers(&["--session", &"02".repeat(16), "--exchange", "5"])
+    );
+    assert!(of_trace.len() >= 4);
     // A name that stands somewhere else in the line is not what was asked for.
     assert_eq!(numbers(&["--tenant", "app"]), vec![]);
     let (code, _, _) = postern("query", &site.path("nowhere"), &[]);
     assert_eq!(code, 2);
 }
 
-/// Records of a day, of 100 users, in a ledger of the Query Validator; then what the commands take. Run with
-/// POSTERN_RECORDS=10000000, in release.
 #[test]
-#[ignore = "a measurement, not a test"]
-fn many_records_are_searched_and_verified() {
-    let records: u64 = std::env::var("POSTERN_RECORDS").map_or(1_000_000, |text| text.parse().unwrap());
-    const DAY_MS: u64 = 24 * 3600 * 1000;
+fn packed_files_are_read_as_before() {
     let files = tempfile::tempdir().unwrap();
-    let directory = files.path().join("query-validator");
-    let begun = Instant::now();
-    let mut ledger = Ledger::open(&directory, Stage::QueryValidator, InstanceId([1; 16]), NOW).unwrap();
-    let users: Vec<String> = (0..100).map(|n| format!("user{n}")).collect();
-    let statement = [postern_ledger::StatementDigest::of("SELECT 1")];
-    for (number, user) in (1..=records).zip(users.iter().cycle()) {
+    let directory = files.path().join("backend");
+    let mut ledger = Ledger::open_with(&directory, Stage::Backend, InstanceId([1; 16]), NOW, 2000).unwrap();
+    for exchange in 1..=40 {
         ledger.append(&Record {
-            session: Some(SessionId(u128::from(number % 100).to_be_bytes())),
-            exchange: Some(number),
-            actor: Some(user),
-            action: Some("select"),
-            resource: &statement,
-            ..Record::new(NOW + DAY_MS.saturating_mul(number) / records, Event::Exchange)
+            exchange: Some(exchange),
+            ..Record::at(NOW + exchange, Event::Exchange)
         });
-        if number % 8 == 0 {
-            ledger.commit().unwrap();
-        }
+        ledger.commit().unwrap();
     }
-    ledger.commit().unwrap();
     drop(ledger);
-    println!("written in {:.1?}, 8 records a commit", begun.elapsed());
-    let sizes = fs::read_dir(&directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().metadata().unwrap().len());
-    println!("{} bytes a record", sizes.sum::<u64>() / records);
-    let timed = |command: &str, arguments: &[&str]| {
-        let begun = Instant::now();
-        let (code, said, told) = postern(command, &directory, arguments);
-        let lines = said.lines().count();
-        println!(
-            "{command} {arguments:?}: {:.2?}, exit code {code}, {lines} lines {told}",
-            begun.elapsed()
-        );
+    let ask = || {
+        let commands: [(&str, &[&str]); 4] = [
+            ("verify", &["--json"]),
+            ("query", &["--exchange", "7", "--json"]),
+            ("query", &["--since", "2023-11-14T22:13:20.020Z"]),
+            ("tail", &["-n", "3"]),
+        ];
+        commands.map(|(command, arguments)| postern(command, &directory, arguments))
     };
-    // NOW is 2023-11-14T22:13:20Z.
-    let hour = [
-        "--since",
-        "2023-11-15T10:00:00Z",
-        "--until",
-        "2023-11-15T11:00:00Z",
-    ];
-    timed("query", &[&hour[..], &["--actor", "user7", "--json"]].concat());
-    timed("query", &["--actor", "user7", "--exchange", "107"]);
-    timed("verify", &[]);
+    let before = ask();
+    assert_eq!(before[1].1.lines().count(), 1);
+    let (code, said, _) = postern("pack", &directory, &[]);
+    assert_eq!(code, 0);
+    assert!(said.contains("bytes became"), "{said}");
+    assert_eq!(ask(), before);
+    let (code, said, _) = postern("pack", &directory, &[]);
+    assert_eq!((code, said.contains("nothing to pack")), (0, true), "{said}");
+    let (code, ..) = postern("pack", &files.path().join("nowhere"), &[]);
+    assert_eq!(code, 1);
 }

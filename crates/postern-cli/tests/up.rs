@@ -15,7 +15,8 @@ use postern_cli::init::{InitOptions, init};
 use postern_cli::nats_auth::NatsAuth;
 use postern_cli::part::Part;
 use postern_cli::status::{Status, is_running};
-use postern_types::Stage;
+use postern_ledger::{Event, Ledger, Record};
+use postern_types::{InstanceId, Stage};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -59,6 +60,11 @@ fn start(stage_script: &str) -> Fixture {
 }
 
 fn start_with(stage_script: &str, change: impl FnOnce(&mut InitOptions)) -> Fixture {
+    start_configured(stage_script, "", change)
+}
+
+/// With this at the end of `postern.toml`.
+fn start_configured(stage_script: &str, more: &str, change: impl FnOnce(&mut InitOptions)) -> Fixture {
     let files = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut options = InitOptions::new(files.path().join("ring"), "postgres://u:p@h/d".parse().unwrap());
@@ -74,7 +80,7 @@ fn start_with(stage_script: &str, change: impl FnOnce(&mut InitOptions)) -> Fixt
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     }
     let config = fs::read_to_string(ring.ring_config_file()).unwrap();
-    let config = format!("stage_directory = '{}'\n{config}", stages.display());
+    let config = format!("stage_directory = '{}'\n{config}\n{more}", stages.display());
     fs::write(ring.ring_config_file(), config).unwrap();
     let ready_file = files.path().join("ready");
     let supervisor = Command::new(env!("CARGO_BIN_EXE_postern"))
@@ -266,4 +272,55 @@ fn contains(folder: &std::path::Path, name: &str) -> bool {
         let path = entry.path();
         path.is_dir() && (entry.file_name() == name || contains(&path, name))
     })
+}
+
+/// A ledger of several files.
+fn write_ledger(ring: &RingDirectory, records: u64) {
+    let directory = ring.path().join("audit/backend");
+    let instance = InstanceId([1; 16]);
+    let mut ledger = Ledger::open_with(&directory, Stage::Backend, instance, 1, 2000).unwrap();
+    for exchange in 0..records {
+        ledger.append(&Record {
+            exchange: Some(exchange),
+            ..Record::new(Event::Exchange)
+        });
+        ledger.commit().unwrap();
+    }
+}
+
+#[test]
+fn ledgers_are_signed_published_and_packed_while_the_ring_is_up() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let kept = elsewhere.path().join("shop");
+    let config = format!("[audit]\npublish_to = ['{}']\n", kept.display());
+    let mut ring = start_configured(WAITS, &config, |_| {});
+    write_ledger(&ring.ring, 30);
+    let packed = || {
+        let files = fs::read_dir(ring.ring.path().join("audit/backend")).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".jsonl.gz")).count()
+    };
+    wait_for("old files are packed", || packed() > 0);
+    wait_for("checkpoints are published", || {
+        kept.join("backend.jsonl").exists()
+    });
+    // What is written last is signed and published when the ring stops.
+    write_ledger(&ring.ring, 1);
+    ring.signal_supervisor(Signal::TERM);
+    assert!(ring.supervisor.wait().unwrap().success());
+    let ours = fs::read_to_string(ring.ring.path().join("audit/checkpoints/backend.jsonl")).unwrap();
+    assert_eq!(fs::read_to_string(kept.join("backend.jsonl")).unwrap(), ours);
+    let verified = Command::new(env!("CARGO_BIN_EXE_postern"))
+        .args(["audit", "verify", "--json"])
+        .arg(ring.ring.path().join("audit/backend"))
+        .args([
+            "--public-keys".as_ref(),
+            ring.ring.path().join("keys/audit").as_os_str(),
+        ])
+        .args(["--against".as_ref(), kept.as_os_str()])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(verified.status.success(), "{said}");
+    assert!(said.contains("33"), "31 exchanges and two starts: {said}");
 }

@@ -7,7 +7,6 @@ use crate::startup::{self, Opening};
 use crate::stream::ClientStream;
 use bytes::BytesMut;
 use postern_ledger::{Details, Event, Level, Outcome, Record};
-use postern_runtime::unix_ms;
 use postern_types::{Refusal, SqlState};
 use postern_wire::put_refusal;
 use std::future::poll_fn;
@@ -107,7 +106,7 @@ pub async fn turn_away(
             client: Some(client),
             ..Details::default()
         },
-        ..Record::new(unix_ms(), Event::SignIn)
+        ..Record::new(Event::SignIn)
     });
     if frontend.commit().is_err() {
         return;
@@ -149,7 +148,7 @@ fn cancel(frontend: &Frontend, process_id: u32, key: &[u8]) {
 fn close(frontend: &Frontend, place: &Occupied) {
     let record = Record {
         session: Some(place.seat.session.borrow().id()),
-        ..Record::new(unix_ms(), Event::SessionClose)
+        ..Record::new(Event::SessionClose)
     };
     frontend.record(&record);
 }

@@ -44,6 +44,10 @@ pub struct FrontendConfig {
     /// Limits.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// Whether a comment at the beginning or end of a statement may name the trace it belongs to (`traceparent`, as
+    /// sqlcommenter writes it). It is the client's word; records carry it.
+    #[serde(default)]
+    pub trace_comments: bool,
     /// How much the stage insists on its sandbox.
     #[serde(default)]
     pub sandbox: SandboxMode,
@@ -224,6 +228,7 @@ impl LimitsConfig {
             exchanges: self.exchanges,
             exchange_bytes: self.exchange_bytes,
             answer_window: self.answer_window_bytes,
+            trace_comments: false,
         })
     }
 

@@ -3,9 +3,8 @@
 use crate::backends::Backends;
 use crate::config::{LimitsConfig, TlsMode};
 use crate::registry::CancelRegistry;
-use crate::session::{Note, Outgoing, Session, SessionLimits};
+use crate::session::{Note, Noted, Outgoing, Session, SessionLimits};
 use postern_ledger::{Details, Event, Ledger, Level, Outcome, Record};
-use postern_runtime::unix_ms;
 use postern_types::{InstanceId, SessionId, Slot, SqlState};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -343,8 +342,8 @@ impl Frontend {
     }
 }
 
-fn note_record(session: SessionId, note: Note) -> Record<'static> {
-    let (event, exchange, result, sqlstate): (_, _, _, Option<SqlState>) = match note {
+fn note_record(session: SessionId, noted: Noted) -> Record<'static> {
+    let (event, exchange, result, sqlstate): (_, _, _, Option<SqlState>) = match noted.note {
         Note::Answered(exchange) => (Event::ExchangeAnswered, exchange, Outcome::Allowed, None),
         Note::Lost(exchange, code) => (Event::ExchangeLost, exchange, Outcome::Failed, Some(code)),
         Note::Cancel(exchange) => (Event::ExchangeCancel, exchange, Outcome::Allowed, None),
@@ -358,11 +357,15 @@ fn note_record(session: SessionId, note: Note) -> Record<'static> {
         level,
         session: Some(session),
         exchange: Some(exchange),
+        trace: noted.trace,
         result,
         details: Details {
             sqlstate,
+            duration_us: noted
+                .begun
+                .and_then(|begun| u64::try_from(begun.elapsed().as_micros()).ok()),
             ..Details::default()
         },
-        ..Record::new(unix_ms(), event)
+        ..Record::new(event)
     }
 }

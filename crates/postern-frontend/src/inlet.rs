@@ -81,14 +81,14 @@ impl Sorter {
         let base = message.as_ptr() as usize;
         let mut items = Vec::new();
         let Ok(envelopes) = batch::split(&mut message) else {
-            return self.refused("batch", now_ms);
+            return self.refused("batch");
         };
         for envelope in envelopes {
             match self.open(envelope, base, now_ms) {
                 Ok(item) => items.push(item),
                 // A validator or a NATS server died and the message came again: expected, and dropped.
                 Err(REPEATED) => tracing::debug!("an envelope came twice"),
-                Err(reason) => self.refused(reason, now_ms),
+                Err(reason) => self.refused(reason),
             }
         }
         let message = message.freeze();
@@ -151,7 +151,7 @@ impl Sorter {
             }
             Answer::SignIn { answer, opened } => match self.sign_in(header, answer, opened) {
                 Ok(reply) => Arrived::SignIn(reply),
-                Err(reason) => return self.refused(reason, unix_ms()),
+                Err(reason) => return self.refused(reason),
             },
             Answer::Part {
                 before,
@@ -223,7 +223,7 @@ impl Sorter {
         Ok(())
     }
 
-    fn refused(&self, reason: &'static str, now_ms: u64) {
+    fn refused(&self, reason: &'static str) {
         tracing::warn!(reason, "an envelope was refused");
         let record = Record {
             level: Level::Warn,
@@ -232,7 +232,7 @@ impl Sorter {
                 reason: Some(reason),
                 ..Details::default()
             },
-            ..Record::new(now_ms, Event::EnvelopeRefused)
+            ..Record::new(Event::EnvelopeRefused)
         };
         self.frontend.record(&record);
     }

@@ -32,12 +32,14 @@ pub mod startup;
 pub mod statements;
 pub mod stream;
 pub mod tls;
+mod trace;
 pub mod watch;
 
 use crate::backends::HEARTBEAT;
 use crate::config::FrontendConfig;
 use crate::frontend::{Frontend, Parts};
 use crate::inlet::Openers;
+use crate::session::SessionLimits;
 use crate::tls::CertificateFiles;
 use anyhow::Context as _;
 use postern_bus::{Inlet, Outlet};
@@ -63,7 +65,10 @@ pub async fn run(config: FrontendConfig, context: StageContext) -> anyhow::Resul
 }
 
 async fn live(config: FrontendConfig, context: StageContext) -> anyhow::Result<()> {
-    let session_limits = config.limits.checked()?;
+    let session_limits = SessionLimits {
+        trace_comments: config.trace_comments,
+        ..config.limits.checked()?
+    };
     let door = config.door()?;
     let mut certificate = CertificateFiles::of(&config)?;
     let tls = certificate.as_mut().map(CertificateFiles::take).transpose()?;
@@ -104,7 +109,7 @@ async fn live(config: FrontendConfig, context: StageContext) -> anyhow::Result<(
         () = keep_time(&frontend, &link_keys, certificate) => Ok(()),
     }?;
     context.ready.withdraw()?;
-    frontend.record(&Record::new(unix_ms(), Event::StageStop));
+    frontend.record(&Record::new(Event::StageStop));
     frontend.commit()?;
     Ok(())
 }
@@ -149,7 +154,7 @@ fn note(link_keys: &LinkKeys, frontend: &Frontend) {
         return;
     }
     for news in news {
-        frontend.record(&news.record(unix_ms()));
+        frontend.record(&news.record());
     }
     // A ledger that can't be written halts the Frontend.
     let _ = frontend.commit();
@@ -165,7 +170,7 @@ fn look_at_certificate(files: &mut CertificateFiles, frontend: &Frontend, now: I
             frontend.set_tls(taken.acceptor);
             frontend.record(&Record {
                 resource: &[taken.digest],
-                ..Record::new(unix_ms(), Event::CertificateTaken)
+                ..Record::new(Event::CertificateTaken)
             });
         }
         Err(error) => {
@@ -173,7 +178,7 @@ fn look_at_certificate(files: &mut CertificateFiles, frontend: &Frontend, now: I
             frontend.record(&Record {
                 level: Level::Alert,
                 result: Outcome::Refused,
-                ..Record::new(unix_ms(), Event::CertificateRefused)
+                ..Record::new(Event::CertificateRefused)
             });
         }
     }

@@ -131,7 +131,7 @@ impl Press {
         let mut batch = Batch::new();
         let mut weight = 0usize;
         for request in requests.drain(..) {
-            if let Some(record) = record(&request, now) {
+            if let Some(record) = record(&request) {
                 self.frontend.record(&record);
             }
             weight = weight.saturating_add(Queue::weight(&request));
@@ -206,10 +206,10 @@ impl Press {
 }
 
 /// What is written down before a request is handed on.
-fn record(request: &Outgoing, now: u64) -> Option<Record<'static>> {
-    let event = match request.body {
-        RequestBody::Exchange { .. } => Event::Exchange,
-        RequestBody::SignIn(_) => Event::SignIn,
+fn record(request: &Outgoing) -> Option<Record<'static>> {
+    let (event, trace) = match request.body {
+        RequestBody::Exchange { trace, .. } => (Event::Exchange, trace),
+        RequestBody::SignIn(_) => (Event::SignIn, None),
         _ => return None,
     };
     let bytes = u64::try_from(request.payload.len()).unwrap_or(u64::MAX);
@@ -217,11 +217,12 @@ fn record(request: &Outgoing, now: u64) -> Option<Record<'static>> {
     Some(Record {
         session: Some(request.session),
         exchange: is_exchange.then_some(request.exchange),
+        trace,
         details: Details {
             bytes: is_exchange.then_some(bytes),
             ..Details::default()
         },
-        ..Record::new(now, event)
+        ..Record::new(event)
     })
 }
 

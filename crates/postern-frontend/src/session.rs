@@ -20,7 +20,9 @@ use crate::watch::{Advice, Loss, Watch};
 pub use answers::{Arrived, SignInReply};
 use bytes::{Bytes, BytesMut};
 use postern_types::ring::RequestBody;
-use postern_types::{AnswerState, InstanceId, Refusal, Resequencer, SessionId, Slot, SqlState, StateDigest};
+use postern_types::{
+    AnswerState, InstanceId, Refusal, Resequencer, SessionId, Slot, SqlState, StateDigest, TraceParent,
+};
 use postern_wire::{Limits, TransactionStatus, put_ready, put_refusal};
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -43,6 +45,8 @@ pub struct SessionLimits {
     pub exchange_bytes: usize,
     /// Bytes of answer that may be under way.
     pub answer_window: u64,
+    /// Comments may name a trace.
+    pub trace_comments: bool,
 }
 
 /// Something for the Query Validator, not sealed yet.
@@ -62,6 +66,17 @@ pub struct Outgoing {
     pub body: RequestBody,
     /// Raw tail of the body.
     pub payload: Bytes,
+}
+
+/// A note, and what it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Noted {
+    /// The note.
+    pub note: Note,
+    /// When the request was there, if it ends one.
+    pub begun: Option<Instant>,
+    /// The trace that the client named.
+    pub trace: Option<TraceParent>,
 }
 
 /// Something for the ledger.
@@ -87,6 +102,9 @@ struct Open {
     /// Digest of the answer's state after the last part; `None` before the first.
     reached: Option<StateDigest>,
     parts: u32,
+    /// When its last message was there.
+    begun: Instant,
+    trace: Option<TraceParent>,
 }
 
 #[derive(Debug)]
@@ -94,6 +112,16 @@ enum Entry {
     Exchange(Open),
     /// Answered here, in its turn.
     Refused(Refusal),
+}
+
+impl Open {
+    fn noted(&self, note: Note) -> Noted {
+        Noted {
+            note,
+            begun: Some(self.begun),
+            trace: self.trace,
+        }
+    }
 }
 
 /// See the module's documentation.
@@ -111,7 +139,7 @@ pub struct Session {
     /// Messages for the ring.
     pub requests: Vec<Outgoing>,
     /// For the ledger.
-    pub notes: Vec<Note>,
+    pub notes: Vec<Noted>,
     cutter: Cutter,
     statements: Statements,
     entries: VecDeque<Entry>,
@@ -274,7 +302,11 @@ impl Session {
         if self.ended {
             return;
         }
-        self.notes.push(Note::Cancel(exchange));
+        self.notes.push(Noted {
+            note: Note::Cancel(exchange),
+            begun: None,
+            trace: None,
+        });
         let ticket = self.ticket.clone();
         self.send(RequestBody::Cancel { ticket });
     }
@@ -365,7 +397,7 @@ impl Session {
         self.input.clear();
         for entry in self.entries.drain(..) {
             if let Entry::Exchange(open) = entry {
-                self.notes.push(Note::Lost(open.id, code));
+                self.notes.push(open.noted(Note::Lost(open.id, code)));
             }
         }
         if self.signed_in {

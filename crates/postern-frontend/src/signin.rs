@@ -9,7 +9,6 @@ use crate::session::{Session, SignInReply};
 use crate::stream::ClientStream;
 use bytes::BytesMut;
 use postern_ledger::{Details, Event, Level, Outcome, Record};
-use postern_runtime::unix_ms;
 use postern_types::ring::{Opened, RequestBody, SignIn, SignInAnswer};
 use postern_types::{InstanceId, Refusal, SessionId, Slot, SqlState};
 use postern_wire::{
@@ -299,7 +298,7 @@ fn welcome(
             client: Some(seat.client),
             ..Details::default()
         },
-        ..Record::new(unix_ms(), Event::SessionOpen)
+        ..Record::new(Event::SessionOpen)
     };
     frontend.record(&record);
     frontend.commit().map_err(|_| internal())
@@ -316,7 +315,7 @@ fn refused(place: &Occupied, step: &SignIn, refusal: &Refusal) -> Result<(), Ref
             client: Some(place.seat.client),
             ..Details::default()
         },
-        ..Record::new(unix_ms(), Event::SignIn)
+        ..Record::new(Event::SignIn)
     };
     place.frontend.record(&record);
     place.frontend.commit().map_err(|_| internal())

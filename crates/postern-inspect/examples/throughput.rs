@@ -120,6 +120,7 @@ fn contract(copy: bool) -> Contract {
             ..StatementRules::default()
         }],
         rules: 0,
+        trace: None,
     }
 }
 

@@ -14,8 +14,7 @@ use crate::record::Event;
 use postern_types::{SessionId, Stage};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
-use std::fs::File;
-use std::io::{self, BufReader};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Findings that are listed; the rest are only counted.
@@ -185,14 +184,14 @@ impl Check {
         let mut bytes = Vec::new();
         let mut records: u64 = 0;
         for file in files::list(directory)? {
-            let mut reader = BufReader::with_capacity(128 * 1024, File::open(&file.path)?);
+            let mut reader = file.open()?;
             let mut line: u64 = 0;
             loop {
                 let next = reader::next_line(&mut reader, &mut bytes)?;
                 line = line.saturating_add(1);
                 let entry = match next {
                     Next::Line => parse::entry(&bytes),
-                    Next::TooLong => None,
+                    Next::TooLong(_) => None,
                     Next::Torn(_) | Next::End => break,
                 };
                 match entry {

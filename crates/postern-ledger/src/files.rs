@@ -2,14 +2,19 @@
 
 use crate::chain::Link;
 use crate::line::HexHash;
+use flate2::bufread::MultiGzDecoder;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 const HEAD_NAME: &str = "head";
 const PREFIX: &str = "ledger-";
 const SUFFIX: &str = ".jsonl";
+/// Follows [`SUFFIX`] where a file was packed (RFC 1952).
+const PACKED: &str = ".gz";
+/// Read from a file at a time.
+const READ_BYTES: usize = 128 * 1024;
 /// 20 digits, a space, 64 hex digits, a line end. Fixed, so that rewriting it in place is one small write.
 const HEAD_BYTES: usize = 20 + 1 + 64 + 1;
 
@@ -20,11 +25,80 @@ pub(crate) struct RecordFile {
     pub(crate) first: u64,
     /// Where it is.
     pub(crate) path: PathBuf,
+    /// It was packed by [`crate::pack`].
+    pub(crate) packed: bool,
+}
+
+impl RecordFile {
+    /// Begins to read it. It may have been packed since it was listed.
+    pub(crate) fn open(&self) -> io::Result<RecordReader> {
+        let name = file_name(self.first);
+        match File::open(self.path.with_file_name(&name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let file = File::open(self.path.with_file_name(packed_name(&name)))?;
+                let unpacked = MultiGzDecoder::new(BufReader::with_capacity(READ_BYTES, file));
+                Ok(RecordReader::Packed(Box::new(BufReader::with_capacity(
+                    READ_BYTES, unpacked,
+                ))))
+            }
+            opened => Ok(RecordReader::Plain(BufReader::with_capacity(READ_BYTES, opened?))),
+        }
+    }
+}
+
+/// Bytes of the lines of a file.
+#[derive(Debug)]
+pub(crate) enum RecordReader {
+    Plain(BufReader<File>),
+    Packed(Box<BufReader<MultiGzDecoder<BufReader<File>>>>),
+}
+
+impl RecordReader {
+    /// Goes on at this offset of the lines, which must not be behind the present one if the file is packed.
+    pub(crate) fn skip_to(&mut self, at: u64, offset: u64) -> io::Result<()> {
+        match self {
+            RecordReader::Plain(file) => file.seek(SeekFrom::Start(offset)).map(drop),
+            RecordReader::Packed(file) => {
+                let missing = offset.saturating_sub(at);
+                io::copy(&mut file.take(missing), &mut io::sink()).map(drop)
+            }
+        }
+    }
+}
+
+impl Read for RecordReader {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        match self {
+            RecordReader::Plain(file) => file.read(out),
+            RecordReader::Packed(file) => file.read(out),
+        }
+    }
+}
+
+impl BufRead for RecordReader {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match self {
+            RecordReader::Plain(file) => file.fill_buf(),
+            RecordReader::Packed(file) => file.fill_buf(),
+        }
+    }
+
+    fn consume(&mut self, amount: usize) {
+        match self {
+            RecordReader::Plain(file) => file.consume(amount),
+            RecordReader::Packed(file) => file.consume(amount),
+        }
+    }
 }
 
 /// Name of the file whose first record has this number.
 pub(crate) fn file_name(first: u64) -> String {
     format!("{PREFIX}{first:020}{SUFFIX}")
+}
+
+/// Name of the packed form of the file of this name.
+pub(crate) fn packed_name(name: &str) -> String {
+    format!("{name}{PACKED}")
 }
 
 /// Path of the head.
@@ -37,11 +111,18 @@ pub(crate) fn list(directory: &Path) -> io::Result<Vec<RecordFile>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
-        if let Some(first) = path.file_name().and_then(|name| number_of(name.to_str()?)) {
-            files.push(RecordFile { first, path });
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        let packed = name.strip_suffix(PACKED);
+        if let Some(first) = number_of(packed.unwrap_or(name)) {
+            let packed = packed.is_some();
+            files.push(RecordFile { first, path, packed });
         }
     }
+    // Packing was interrupted where there are both: the plain one, which sorts first, is whole.
     files.sort();
+    files.dedup_by_key(|file| file.first);
     Ok(files)
 }
 

@@ -36,6 +36,7 @@ mod cross;
 mod files;
 mod line;
 mod merkle;
+mod pack;
 mod parse;
 mod proof;
 mod reader;
@@ -50,13 +51,14 @@ mod writer;
 pub use checkpoint::{Checkpoint, CheckpointError, NotAKey, PublicKey, SigningKey};
 pub use cross::{CrossFinding, CrossReport, Disagreement, cross_check};
 pub use line::MAX_LINE_BYTES;
+pub use pack::{Packed, pack};
 pub use proof::{Proof, ProofError, Proved};
 pub use reader::{Seal, TailReader, seal_of, time_of};
 pub use record::{Details, Event, Level, Outcome, PATTERN_BYTES, Record, StatementDigest};
 pub use signer::Signer;
 pub use verify::{Finding, FindingKind, Report, verify};
 pub use witness::{Witness, WitnessFinding, WitnessKind};
-pub use writer::{Durability, Ledger, LedgerError, ROTATE_BYTES};
+pub use writer::{Durability, Ledger, LedgerError, OnFull, ROTATE_BYTES};
 
 #[cfg(test)]
 mod tests;

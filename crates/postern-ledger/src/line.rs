@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use postern_types::Stage;
 use sha2::{Digest, Sha256};
 use std::io::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Longest line, its end included, in bytes. What the writer makes is far shorter.
 pub const MAX_LINE_BYTES: usize = 64 * 1024;
@@ -26,7 +27,7 @@ pub(crate) fn write(record: &Record<'_>, stage: Stage, before: &Link, out: &mut 
     out.extend_from_slice(NUMBER);
     put_number(number, out);
     out.extend_from_slice(b",\"time\":\"");
-    put_time(record.time_ms, out);
+    put_time_ns(record.time_ns.unwrap_or_else(unix_ns), out);
     out.push(b'"');
     put_text("stage", stage.name(), out);
     put_text("level", record.level.name(), out);
@@ -38,6 +39,15 @@ pub(crate) fn write(record: &Record<'_>, stage: Stage, before: &Link, out: &mut 
         put_key("exchange", out);
         put_number(exchange, out);
     }
+    if let Some(trace) = record.trace {
+        // Writing to a Vec can't fail.
+        let _ = write!(out, ",\"trace\":\"{}\"", trace.trace);
+        put_hex("parent", &trace.parent, out);
+        if !trace.sampled {
+            put_key("sampled", out);
+            out.extend_from_slice(b"false");
+        }
+    }
     put_name("actor", record.actor, out);
     put_name("tenant", record.tenant, out);
     if let Some(action) = record.action {
@@ -45,6 +55,7 @@ pub(crate) fn write(record: &Record<'_>, stage: Stage, before: &Link, out: &mut 
     }
     put_resource(record, out);
     put_text("result", record.result.name(), out);
+    put_name("named", record.named, out);
     put_name("rule", record.rule, out);
     put_names("objects", record.objects, out);
     put_names("roles", record.roles, out);
@@ -104,6 +115,7 @@ fn put_details(details: &Details, out: &mut Vec<u8>) {
         ("statements", details.statements),
         ("parts", details.parts),
         ("duration_us", details.duration_us),
+        ("backend_us", details.backend_us),
     ];
     for (key, count) in counts {
         if let Some(count) = count {
@@ -181,6 +193,19 @@ fn put_hex(key: &str, bytes: &[u8], out: &mut Vec<u8>) {
 fn put_number(number: u64, out: &mut Vec<u8>) {
     // Writing to a Vec can't fail.
     let _ = write!(out, "{number}");
+}
+
+/// Nanoseconds since the Unix epoch; 0 while the host's clock stands before it.
+fn unix_ns() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |elapsed| u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// RFC 3339 in UTC with nanoseconds.
+fn put_time_ns(time_ns: u64, out: &mut Vec<u8>) {
+    let time = Timestamp::from_nanosecond(time_ns.into()).unwrap_or(Timestamp::MAX);
+    // Writing to a Vec can't fail.
+    let _ = write!(out, "{time:.9}");
 }
 
 /// RFC 3339 in UTC with milliseconds. A time beyond the year 9999 is written as the last one before it.

@@ -1,9 +1,8 @@
 //! Lines of a ledger, with bounded memory.
 
-use crate::files;
+use crate::files::{self, RecordFile, RecordReader};
 use crate::line::MAX_LINE_BYTES;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// What came next in a file.
@@ -11,8 +10,8 @@ use std::path::{Path, PathBuf};
 pub(crate) enum Next {
     /// A whole line; its end is taken off.
     Line,
-    /// A line longer than any record. It is skipped up to its end.
-    TooLong,
+    /// A line longer than any record, which is this many bytes with its end. It is skipped.
+    TooLong(u64),
     /// Bytes without a line end at the end of the file, this many.
     Torn(u64),
     /// Nothing.
@@ -38,7 +37,7 @@ pub(crate) fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Re
     if skipped == 0 {
         return Ok(Next::Torn(read));
     }
-    Ok(Next::TooLong)
+    Ok(Next::TooLong(read.saturating_add(skipped)))
 }
 
 /// Follows a ledger as it grows, file after file, line by line, without judging what it reads.
@@ -46,7 +45,7 @@ pub(crate) fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Re
 pub struct TailReader {
     directory: PathBuf,
     first: u64,
-    file: Option<BufReader<File>>,
+    file: Option<RecordReader>,
     /// Bytes of the current file that were given out.
     position: u64,
     line: Vec<u8>,
@@ -95,7 +94,7 @@ impl TailReader {
     pub fn open_since(directory: &Path, time: &str) -> io::Result<TailReader> {
         let mut first = None;
         for file in files::list(directory)? {
-            let mut reader = BufReader::new(File::open(&file.path)?);
+            let mut reader = file.open()?;
             let mut line = Vec::new();
             next_line(&mut reader, &mut line)?;
             if first.is_some() && time_of(&line).is_none_or(|begins| begins >= time) {
@@ -125,9 +124,11 @@ impl TailReader {
                     self.position = self.position.saturating_add(self.line.len() as u64 + 1);
                     return Ok(Some(&self.line));
                 }
-                Next::TooLong => self.position = file.stream_position()?,
+                Next::TooLong(length) => self.position = self.position.saturating_add(length),
                 Next::Torn(_) | Next::End => {
-                    file.seek(SeekFrom::Start(self.position))?;
+                    if let RecordReader::Plain(file) = file {
+                        file.seek(SeekFrom::Start(self.position))?;
+                    }
                     if !self.move_on(next)? {
                         return Ok(None);
                     }
@@ -137,9 +138,14 @@ impl TailReader {
     }
 
     fn open_file(&mut self) -> io::Result<bool> {
-        match File::open(self.directory.join(files::file_name(self.first))) {
+        let file = RecordFile {
+            first: self.first,
+            path: self.directory.join(files::file_name(self.first)),
+            packed: false,
+        };
+        match file.open() {
             Ok(file) => {
-                self.file = Some(BufReader::with_capacity(128 * 1024, file));
+                self.file = Some(file);
                 self.position = 0;
                 Ok(true)
             }

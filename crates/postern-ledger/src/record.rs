@@ -2,9 +2,10 @@
 //! secret; names are cut to [`NAME_BYTES`]. The exception is [`Record::pattern`], a statement without its
 //! literals, which a policy has to ask for.
 
-use postern_types::{InstanceId, SessionId, SqlState};
+use postern_types::{InstanceId, SessionId, SqlState, TraceParent};
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// Longest part of a name that is recorded, in bytes. PostgreSQL's own names have at most 63.
 pub(crate) const NAME_BYTES: usize = 128;
@@ -64,11 +65,14 @@ pub enum Event {
     CertificateRefused,
     /// A torn last line was cut off at start; `Details::bytes` of it. Written by [`crate::Ledger::open`].
     LedgerRecovered,
+    /// So many records (`Details::messages`) were dropped here because the disk was full. Written by
+    /// [`crate::Ledger::commit`].
+    LedgerGap,
 }
 
 impl Event {
     /// All events.
-    pub const ALL: [Event; 20] = [
+    pub const ALL: [Event; 21] = [
         Event::SignIn,
         Event::SessionOpen,
         Event::SessionClose,
@@ -89,6 +93,7 @@ impl Event {
         Event::CertificateTaken,
         Event::CertificateRefused,
         Event::LedgerRecovered,
+        Event::LedgerGap,
     ];
 
     /// The name in the ledger.
@@ -114,6 +119,7 @@ impl Event {
             Event::CertificateTaken => "certificate.taken",
             Event::CertificateRefused => "certificate.refused",
             Event::LedgerRecovered => "ledger.recovered",
+            Event::LedgerGap => "ledger.gap",
         }
     }
 
@@ -204,8 +210,12 @@ pub struct Details {
     pub statements: Option<u64>,
     /// Parts of the answer.
     pub parts: Option<u64>,
-    /// Time taken, in microseconds.
+    /// Time taken, in microseconds: since the stage took up the exchange, or, where it is answered, since the client's
+    /// request was read.
     pub duration_us: Option<u64>,
+    /// Time from when the Backend wrote down that it runs the exchange until it sent this part of the answer, in
+    /// microseconds, as the Backend says.
+    pub backend_us: Option<u64>,
     /// A run of a stage: the own one at `stage.start`, the sender's otherwise.
     pub instance: Option<InstanceId>,
     /// Address of the client.
@@ -219,11 +229,11 @@ pub struct Details {
     pub would: Option<Outcome>,
 }
 
-/// One record. Made as `Record { session: Some(id), ..Record::new(now_ms, Event::Exchange) }`.
+/// One record. Made as `Record { session: Some(id), ..Record::new(Event::Exchange) }`.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    /// Milliseconds since the Unix epoch.
-    pub time_ms: u64,
+    /// Nanoseconds since the Unix epoch; the host's clock when it is appended if it is `None`.
+    pub time_ns: Option<u64>,
     /// How much it matters.
     pub level: Level,
     /// What happened.
@@ -232,6 +242,9 @@ pub struct Record<'a> {
     pub session: Option<SessionId>,
     /// In which exchange of the session.
     pub exchange: Option<u64>,
+    /// The trace that the client named; without one it is that of the session and exchange
+    /// ([`TraceId::of_exchange`](postern_types::TraceId::of_exchange)).
+    pub trace: Option<TraceParent>,
     /// Name of the user that signed in.
     pub actor: Option<&'a str>,
     /// The user's tenant.
@@ -244,6 +257,8 @@ pub struct Record<'a> {
     pub result: Outcome,
     /// Numbers and names that go with it.
     pub details: Details,
+    /// The named statement of the policy that it is, the first of several.
+    pub named: Option<&'a str>,
     /// The rule of the policy that decided, such as `access.cedar:12`.
     pub rule: Option<&'a str>,
     /// What the rule was about: an action and an object of the catalogue each, such as
@@ -257,20 +272,39 @@ pub struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// A record of this event with nothing else said.
-    pub fn new(time_ms: u64, event: Event) -> Self {
+    /// A record of this event at this time, in milliseconds since the Unix epoch.
+    pub fn at(time_ms: u64, event: Event) -> Self {
         Record {
-            time_ms,
+            time_ns: Some(time_ms.saturating_mul(1_000_000)),
+            ..Record::new(event)
+        }
+    }
+
+    /// The same, which tells how long the stage has been at it if it is about an exchange that is handed on.
+    #[must_use]
+    pub fn taking(mut self, time: Duration) -> Self {
+        if self.event == Event::Exchange {
+            self.details.duration_us = u64::try_from(time.as_micros()).ok();
+        }
+        self
+    }
+
+    /// A record of this event with nothing else said.
+    pub fn new(event: Event) -> Self {
+        Record {
+            time_ns: None,
             level: Level::default(),
             event,
             session: None,
             exchange: None,
+            trace: None,
             actor: None,
             tenant: None,
             action: None,
             resource: &[],
             result: Outcome::default(),
             details: Details::default(),
+            named: None,
             rule: None,
             objects: &[],
             roles: &[],

@@ -5,12 +5,11 @@
 //! one torn line after them. Anything else refuses.
 
 use crate::chain::{self, Link};
-use crate::files::{self, Head, RecordFile};
+use crate::files::{self, Head, RecordFile, RecordReader};
 use crate::line;
 use crate::reader::{self, Next};
 use crate::writer::LedgerError;
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::path::Path;
 
 /// Where to go on.
@@ -70,7 +69,14 @@ fn without_files(directory: &Path, head: Head) -> Result<Place, LedgerError> {
 
 fn scan(file: RecordFile, before: Link, head: &Link) -> Result<Place, LedgerError> {
     let io = |error| LedgerError::io(&file.path, error);
-    let mut reader = BufReader::with_capacity(128 * 1024, File::open(&file.path).map_err(io)?);
+    if file.packed {
+        return Err(inconsistent(
+            &file.path,
+            0,
+            "the file that was written to last is missing",
+        ));
+    }
+    let mut reader = file.open().map_err(io)?;
     let mut bytes = Vec::new();
     let mut link = before;
     let mut head_holds = before == *head;
@@ -79,7 +85,7 @@ fn scan(file: RecordFile, before: Link, head: &Link) -> Result<Place, LedgerErro
     for number in 1.. {
         match reader::next_line(&mut reader, &mut bytes).map_err(io)? {
             Next::Line => {}
-            Next::TooLong => return Err(inconsistent(&file.path, number, "the line is too long")),
+            Next::TooLong(_) => return Err(inconsistent(&file.path, number, "the line is too long")),
             Next::Torn(left) => {
                 torn = left;
                 break;
@@ -114,21 +120,23 @@ fn scan(file: RecordFile, before: Link, head: &Link) -> Result<Place, LedgerErro
 fn last_link(file: &RecordFile) -> Result<Link, LedgerError> {
     let io = |error| LedgerError::io(&file.path, error);
     let damaged = || inconsistent(&file.path, 0, "its last record is damaged");
-    let tail = read_tail(&file.path).map_err(io)?;
+    let tail = read_tail(file).map_err(io)?;
     let whole = tail.strip_suffix(b"\n").ok_or_else(damaged)?;
     let last = whole.rsplit(|byte| *byte == b'\n').next().ok_or_else(damaged)?;
     let sealed = line::read(last).filter(|sealed| sealed.holds);
     sealed.map(|sealed| sealed.link).ok_or_else(damaged)
 }
 
-fn read_tail(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(
-        length.saturating_sub(line::MAX_LINE_BYTES as u64),
-    ))?;
+fn read_tail(file: &RecordFile) -> io::Result<Vec<u8>> {
+    let mut reader = file.open()?;
+    let length = match &reader {
+        RecordReader::Plain(file) => file.get_ref().metadata()?.len(),
+        // It tells by its end only. The newest two files are not packed, so this is not read at a start in good order.
+        RecordReader::Packed(_) => io::copy(&mut file.open()?, &mut io::sink())?,
+    };
+    reader.skip_to(0, length.saturating_sub(line::MAX_LINE_BYTES as u64))?;
     let mut tail = Vec::new();
-    file.take(line::MAX_LINE_BYTES as u64).read_to_end(&mut tail)?;
+    reader.take(line::MAX_LINE_BYTES as u64).read_to_end(&mut tail)?;
     Ok(tail)
 }
 

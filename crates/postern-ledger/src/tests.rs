@@ -1,5 +1,5 @@
 use crate::*;
-use postern_types::{InstanceId, SessionId, SqlState, Stage};
+use postern_types::{InstanceId, SessionId, SqlState, Stage, TraceParent};
 use proptest::prelude::*;
 use std::fs::{self, File};
 use std::io::Write;
@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 mod cross;
+mod full;
 mod kill;
 mod merkle;
+mod pack;
 mod power;
 mod schema;
 mod tamper;
@@ -25,7 +27,7 @@ fn exchange(number: u64) -> Record<'static> {
     Record {
         session: Some(SessionId([9; 16])),
         exchange: Some(number),
-        ..Record::new(NOW, Event::Exchange)
+        ..Record::at(NOW, Event::Exchange)
     }
 }
 
@@ -73,6 +75,8 @@ fn a_record_is_written_with_all_it_says_and_nothing_else() {
         level: Level::Warn,
         session: Some(SessionId([0x1f; 16])),
         exchange: Some(12),
+        trace: TraceParent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"),
+        named: Some("orders_of"),
         actor: Some("o\"Neil\u{1b}[31m\u{85}é"),
         tenant: Some("acme"),
         action: Some("select"),
@@ -88,6 +92,7 @@ fn a_record_is_written_with_all_it_says_and_nothing_else() {
             statements: Some(4),
             parts: Some(5),
             duration_us: Some(6),
+            backend_us: Some(8),
             instance: Some(RUN),
             client: Some("2001:db8::1".parse().unwrap()),
             policy: Some(0xfeed),
@@ -98,7 +103,7 @@ fn a_record_is_written_with_all_it_says_and_nothing_else() {
         objects: &["select shop.orders".to_owned()],
         roles: &["app".to_owned(), "clerk".to_owned()],
         pattern: Some("select * from \"o\" where id = $1"),
-        ..Record::new(NOW, Event::Exchange)
+        ..Record::at(NOW, Event::Exchange)
     });
     ledger.commit().unwrap();
     let mut line = lines(dir.path()).remove(1);
@@ -109,8 +114,10 @@ fn a_record_is_written_with_all_it_says_and_nothing_else() {
     assert_eq!(
         line,
         serde_json::json!({
-            "number": 2, "time": "2023-11-14T22:13:20.123Z", "stage": "backend", "level": "warn",
+            "number": 2, "time": "2023-11-14T22:13:20.123000000Z", "stage": "backend", "level": "warn",
             "event": "exchange", "session": "1f".repeat(16), "exchange": 12,
+            "trace": "4bf92f3577b34da6a3ce929d0e0e4736", "parent": "00f067aa0ba902b7", "sampled": false,
+            "named": "orders_of",
             "actor": "o\"Neil\u{1b}[31m\u{85}é", "tenant": "acme", "action": "select",
             "resource": [
                 "sha256:822ae07d4783158bc1912bb623e5107cc9002d519e1143a9c200ed6ee18b6d0f",
@@ -120,7 +127,7 @@ fn a_record_is_written_with_all_it_says_and_nothing_else() {
             "roles": ["app", "clerk"], "pattern": "select * from \"o\" where id = $1",
             "details": {
                 "sqlstate": "42501", "reason": "schema", "reference": "0000000000001234", "rows": 1,
-                "bytes": 2, "messages": 3, "statements": 4, "parts": 5, "duration_us": 6,
+                "bytes": 2, "messages": 3, "statements": 4, "parts": 5, "duration_us": 6, "backend_us": 8,
                 "instance": "ab".repeat(16), "client": "2001:db8::1", "policy": "000000000000feed",
                 "epoch": 7, "would": "refused",
             },
@@ -478,7 +485,7 @@ proptest! {
         ledger.append(&Record {
             actor: Some(&actor),
             tenant: Some(&tenant),
-            ..Record::new(time_ms, Event::SignIn)
+            ..Record::at(time_ms, Event::SignIn)
         });
         ledger.commit().unwrap();
         prop_assert!(verify(dir.path()).is_ok());

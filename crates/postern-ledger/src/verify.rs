@@ -5,8 +5,7 @@ use crate::files::{self, Head, RecordFile};
 use crate::line::{self, SealedLine};
 use crate::reader::{self, Next};
 use std::fmt;
-use std::fs::File;
-use std::io::{self, BufReader};
+use std::io;
 use std::path::Path;
 
 /// Findings that are kept; a ledger with more of them is not worth reading further.
@@ -168,7 +167,7 @@ impl Check {
 
     fn read_file(&mut self, file: &RecordFile, is_newest: bool) -> io::Result<()> {
         let name = name(file);
-        let mut reader = BufReader::with_capacity(128 * 1024, File::open(&file.path)?);
+        let mut reader = file.open()?;
         let mut bytes = Vec::new();
         self.report.files = self.report.files.saturating_add(1);
         let mut line: u64 = 0;
@@ -182,7 +181,7 @@ impl Check {
                         self.find(&name, 0, FindingKind::FileName(file.first));
                     }
                 }
-                Next::TooLong => {
+                Next::TooLong(_) => {
                     self.find(&name, line, FindingKind::Malformed);
                     self.last = None;
                 }

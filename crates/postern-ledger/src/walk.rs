@@ -4,8 +4,7 @@ use crate::chain::{self, Link};
 use crate::files::{self, Head, RecordFile};
 use crate::line;
 use crate::reader::{self, Next};
-use std::fs::File;
-use std::io::{self, BufReader, Seek, SeekFrom};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Where a record is.
@@ -91,15 +90,15 @@ impl Walker {
 
     fn read(&mut self, file: &RecordFile, head: &Link, visit: &mut impl FnMut(Visit<'_>)) -> io::Result<()> {
         let name = files::file_name(file.first);
-        let mut reader = BufReader::with_capacity(128 * 1024, File::open(&file.path)?);
-        reader.seek(SeekFrom::Start(self.offset))?;
+        let mut reader = file.open()?;
+        reader.skip_to(0, self.offset)?;
         let mut bytes = Vec::new();
         while self.last.number < head.number {
             let line = self.lines.saturating_add(1);
             match reader::next_line(&mut reader, &mut bytes)? {
                 Next::Line => {}
                 Next::End => break,
-                Next::TooLong | Next::Torn(_) => {
+                Next::TooLong(_) | Next::Torn(_) => {
                     return Err(damaged(&name, line, "the line is not a record"));
                 }
             }

@@ -3,7 +3,7 @@
 use crate::chain::Link;
 use crate::files;
 use crate::line;
-use crate::record::{Details, Event, Level, Record};
+use crate::record::{Details, Event, Level, Outcome, Record};
 use crate::recover;
 use postern_types::{InstanceId, Stage};
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Size in bytes after which a new file begins.
 pub const ROTATE_BYTES: u64 = 256 * 1024 * 1024;
@@ -18,6 +19,9 @@ pub const ROTATE_BYTES: u64 = 256 * 1024 * 1024;
 /// Room kept for the next commit's records, in bytes, so that the buffer is not freed and grown every time
 /// nor kept at the size of the largest burst.
 const KEPT_BUFFER_BYTES: usize = 1024 * 1024;
+
+/// A disk that stays full is told of again so often.
+const REMIND_EVERY: Duration = Duration::from_secs(10);
 
 /// What a committed record survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +32,17 @@ pub enum Durability {
     Process,
     /// A power cut as well: each commit waits for the disk.
     Power,
+}
+
+/// What becomes of records, and so of the service, when the disk is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFull {
+    /// Commits fail, and nothing is handed on.
+    #[default]
+    Stop,
+    /// Records are dropped, and it goes on. The first one that is written again is an alert that says how many are missing.
+    Serve,
 }
 
 /// Why a ledger can't be opened.
@@ -79,6 +94,13 @@ pub struct Ledger {
     /// The head on disk is behind `committed`.
     head_stale: bool,
     durability: Durability,
+    on_full: OnFull,
+    /// Records that were dropped since the last successful commit. The first pending one says how many.
+    lost: u64,
+    /// Records in `pending`, without that one.
+    collected: u64,
+    /// When it was told that records are dropped.
+    told: Option<Instant>,
     /// The disk has refused to take what the file has. Nobody knows what it holds then, and it must not say otherwise
     /// the next time it is asked.
     sync_failed: bool,
@@ -140,6 +162,10 @@ impl Ledger {
             head,
             head_stale: true,
             durability: Durability::Process,
+            on_full: OnFull::default(),
+            lost: 0,
+            collected: 0,
+            told: None,
             sync_failed: false,
             file,
             length: place.length,
@@ -162,7 +188,7 @@ impl Ledger {
             self.append(&Record {
                 level: Level::Warn,
                 details,
-                ..Record::new(now_ms, Event::LedgerRecovered)
+                ..Record::at(now_ms, Event::LedgerRecovered)
             });
         }
         let details = Details {
@@ -171,7 +197,7 @@ impl Ledger {
         };
         self.append(&Record {
             details,
-            ..Record::new(now_ms, Event::StageStart)
+            ..Record::at(now_ms, Event::StageStart)
         });
     }
 
@@ -186,6 +212,18 @@ impl Ledger {
             self.sync()?;
         }
         Ok(self)
+    }
+
+    /// The same ledger, which does this from now on when the disk is full.
+    #[must_use]
+    pub fn on_full(mut self, on_full: OnFull) -> Ledger {
+        self.on_full = on_full;
+        self
+    }
+
+    /// Records that were dropped because the disk is full; 0 when all are written.
+    pub fn lost(&self) -> u64 {
+        self.lost
     }
 
     /// Waits for the disk, if a commit has to.
@@ -213,6 +251,7 @@ impl Ledger {
     /// Collects a record in memory. Nothing it stands for may be handed on before [`Ledger::commit`] has
     /// succeeded.
     pub fn append(&mut self, record: &Record<'_>) {
+        self.collected = self.collected.saturating_add(1);
         self.last = line::write(record, self.stage, &self.last, &mut self.pending);
     }
 
@@ -228,11 +267,21 @@ impl Ledger {
     /// # Errors
     /// When the file system refuses, for instance because the disk is full. The records are kept, and a
     /// later commit writes them; until one succeeds the caller must hand nothing on. Once the disk has failed to keep
-    /// what it was given, none does.
+    /// what it was given, none does. With [`OnFull::Serve`] a full disk is no error; see [`Ledger::lost`].
     pub fn commit(&mut self) -> io::Result<()> {
         if self.sync_failed {
             return Err(io::Error::other("the disk has failed to keep records"));
         }
+        match self.write_down() {
+            Err(error) if self.on_full == OnFull::Serve && is_full(&error) && !self.sync_failed => {
+                self.drop_pending();
+                Ok(())
+            }
+            written => written,
+        }
+    }
+
+    fn write_down(&mut self) -> io::Result<()> {
         if !self.pending.is_empty() {
             self.write_pending()?;
             // Before the head: one that is ahead of the records would look like a cut.
@@ -270,9 +319,44 @@ impl Ledger {
         self.length = self.length.saturating_add(self.pending.len() as u64);
         self.committed = self.last;
         self.head_stale = true;
+        if self.told.take().is_some() {
+            tracing::warn!(
+                lost = self.lost,
+                "there is room again: records are written, and these are missing"
+            );
+        }
+        (self.lost, self.collected) = (0, 0);
         self.pending.clear();
         self.pending.shrink_to(KEPT_BUFFER_BYTES);
         Ok(())
+    }
+
+    /// Leaves out what there is no room for, with one record in its place, which is written when there is.
+    fn drop_pending(&mut self) {
+        self.lost = self.lost.saturating_add(self.collected);
+        if self.told.is_none_or(|told| told.elapsed() >= REMIND_EVERY) {
+            tracing::error!(
+                lost = self.lost,
+                "the disk is full: records are DROPPED, as `on_full` says"
+            );
+            self.told = Some(Instant::now());
+        }
+        self.last = self.committed;
+        self.pending.clear();
+        if self.lost > 0 {
+            let details = Details {
+                reason: Some("disk-full"),
+                messages: Some(self.lost),
+                ..Details::default()
+            };
+            self.append(&Record {
+                level: Level::Alert,
+                result: Outcome::Failed,
+                details,
+                ..Record::new(Event::LedgerGap)
+            });
+        }
+        self.collected = 0;
     }
 
     /// Records `stage.stop`, commits, and forces everything to the disk.
@@ -280,13 +364,21 @@ impl Ledger {
     /// # Errors
     /// When the file system refuses.
     pub fn close(mut self, now_ms: u64) -> io::Result<()> {
-        self.append(&Record::new(now_ms, Event::StageStop));
+        self.append(&Record::at(now_ms, Event::StageStop));
         self.commit()?;
         if let Some(file) = &self.file {
             file.sync_data()?;
         }
         self.head.sync_data()
     }
+}
+
+/// No room, on the disk or in a quota.
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// Opens the head, made if it is missing, and locks it against other writers.

@@ -7,7 +7,7 @@ use crate::rewrite::Rewriter;
 use crate::verdicts::{Judged, Verdicts, reset_not_last};
 use postern_inspect::{Expectations, NotAnExchange};
 use postern_ledger::{Outcome, StatementDigest};
-use postern_policy::{BoundValue, Demand, Denial, Rights, Who};
+use postern_policy::{BoundValue, Demand, Denial, NamedStatement, Rights, Who};
 use postern_types::ring::{Definition, Effects, Verdict};
 use postern_types::{ColumnRules, Expect, Refusal, SqlState, StatementRules, StatementShape};
 use postern_wire::{EncodeError, FrontendMessage, Limits, Target, frontend_messages};
@@ -39,6 +39,8 @@ pub(crate) struct Decision {
     pub(crate) statements: u32,
     /// Kind of its first statement, for the ledger.
     pub(crate) action: Option<&'static str>,
+    /// The first named statement that it is or runs, for the ledger.
+    pub(crate) named: Option<Arc<NamedStatement>>,
     /// The first reason of the policy against it, also where the policy is not enforced.
     pub(crate) denial: Option<Arc<Denial>>,
     /// What enforcing the policy would do, where it is not enforced.
@@ -502,6 +504,9 @@ impl Judge<'_> {
             return;
         }
         self.decision.digests.push(judged.digest);
+        if let (None, Some(run)) = (&self.decision.named, &judged.run) {
+            self.decision.named = run.first();
+        }
         if !judged.patterns.is_empty() {
             self.decision.learned.push(Learned {
                 judged: Arc::clone(judged),

@@ -4,12 +4,13 @@
 //! a Bind, put into the order of the policy's parameters, and literals, as parameters in text format. What
 //! is told to the client about parameters is in the client's own numbering.
 
-use postern_policy::{Match, Rights, TenantRule};
+use postern_policy::{Match, NamedStatement, Rights, TenantRule};
 use postern_sql::canonical::{Value, whole_statements};
 use postern_sql::{Analysis, SqlLimits};
 use postern_types::ring::{BoundStatement, Effects, Guard};
 use postern_types::{ColumnRule, ColumnRules, Mask, Refusal, SqlState, StatementRules};
 use postern_wire::{BindValues, bind_tail};
+use std::sync::Arc;
 
 /// One statement of a text, as it runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +69,12 @@ impl Run {
     /// Whether the statement of this index is a named one.
     pub(crate) fn is_named(&self, index: usize) -> bool {
         self.pieces.get(index).is_some_and(|piece| piece.named.is_some())
+    }
+
+    /// The first named statement.
+    pub(crate) fn first(&self) -> Option<Arc<NamedStatement>> {
+        let named = self.pieces.iter().find_map(|piece| piece.named.as_ref())?;
+        Some(Arc::clone(&named.statement))
     }
 
     /// The only statement of a prepared text, where it is a named one.

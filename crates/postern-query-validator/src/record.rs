@@ -21,7 +21,7 @@ pub(crate) fn session(header: &Header) -> Option<SessionId> {
 }
 
 /// A batch or an envelope that is dropped.
-pub(crate) fn dropped(now_ms: u64, reason: &'static str) -> Record<'static> {
+pub(crate) fn dropped(reason: &'static str) -> Record<'static> {
     Record {
         level: Level::Alert,
         result: Outcome::Refused,
@@ -29,12 +29,12 @@ pub(crate) fn dropped(now_ms: u64, reason: &'static str) -> Record<'static> {
             reason: Some(reason),
             ..Details::default()
         },
-        ..Record::new(now_ms, Event::EnvelopeRefused)
+        ..Record::new(Event::EnvelopeRefused)
     }
 }
 
 /// An exchange with what is known of it before it is judged.
-pub(crate) fn exchange<'a>(now_ms: u64, header: &Header, ticket: &'a Ticket, bytes: usize) -> Record<'a> {
+pub(crate) fn exchange<'a>(header: &Header, ticket: &'a Ticket, bytes: usize) -> Record<'a> {
     Record {
         session: session(header),
         exchange: Some(header.exchange),
@@ -45,7 +45,7 @@ pub(crate) fn exchange<'a>(now_ms: u64, header: &Header, ticket: &'a Ticket, byt
             client: address(&ticket.client),
             ..Details::default()
         },
-        ..Record::new(now_ms, Event::Exchange)
+        ..Record::new(Event::Exchange)
     }
 }
 

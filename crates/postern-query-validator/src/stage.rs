@@ -13,7 +13,7 @@ use postern_envelope::{Batch, Header, Opened, SealError, batch};
 use postern_ledger::{Details, Event, Level, Outcome, Record};
 use postern_policy::{Policy, Rights, Who};
 use postern_types::ring::{Clean, CleanBody, Definition, Request, RequestBody, SignIn, SignInAnswer};
-use postern_types::{Contract, Refusal, SessionId, Slot, SqlState, Ticket, body};
+use postern_types::{Contract, Refusal, SessionId, Slot, SqlState, Ticket, TraceParent, body};
 use postern_wire::{FrontendMessage, frontend_messages};
 use std::collections::BTreeMap;
 
@@ -113,7 +113,7 @@ impl Validator {
     /// [`Validator::take_outputs`].
     pub fn step(&mut self, message: &mut [u8], now_ms: u64, record: Recorder<'_>) {
         let Ok(envelopes) = batch::split(message) else {
-            record(&record::dropped(now_ms, "batch"));
+            record(&record::dropped("batch"));
             return;
         };
         for envelope in envelopes {
@@ -141,7 +141,7 @@ impl Validator {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::warn!(%error, "envelope refused");
-                record(&record::dropped(now_ms, error.name()));
+                record(&record::dropped(error.name()));
                 return;
             }
         };
@@ -149,7 +149,7 @@ impl Validator {
             tracing::warn!(reason, session = %opened.header.session, "request dropped");
             record(&Record {
                 session: record::session(&opened.header),
-                ..record::dropped(now_ms, reason)
+                ..record::dropped(reason)
             });
         }
     }
@@ -176,14 +176,12 @@ impl Validator {
                 self.pass(opened, &request, body, &[])
             }
             RequestBody::SignIn(sign_in) => self.answer_sign_in(opened, &request, sign_in, now_ms, record),
-            RequestBody::Exchange { ticket, definitions } => {
-                match self.admit(opened, &request, ticket, now_ms) {
-                    Ok(ticket) => {
-                        self.exchange(opened, &request, &ticket, definitions, payload, now_ms, record)
-                    }
-                    Err(unfit) => self.void(opened, &request, unfit, now_ms, record),
-                }
-            }
+            RequestBody::Exchange {
+                ticket, definitions, ..
+            } => match self.admit(opened, &request, ticket, now_ms) {
+                Ok(ticket) => self.exchange(opened, &request, &ticket, definitions, payload, now_ms, record),
+                Err(unfit) => self.void(opened, &request, unfit, record),
+            },
             RequestBody::CopyData { ticket } => {
                 self.with_ticket(opened, &request, ticket, now_ms, record, |v| {
                     if v.is_copy(payload) {
@@ -229,7 +227,7 @@ impl Validator {
     ) -> Result<(), Dropped> {
         match self.admit(opened, request, ticket, now_ms) {
             Ok(_) => then(self),
-            Err(unfit) => self.void(opened, request, unfit, now_ms, record),
+            Err(unfit) => self.void(opened, request, unfit, record),
         }
     }
 
@@ -278,7 +276,6 @@ impl Validator {
         opened: &Opened<'_>,
         request: &Request,
         unfit: Unfit,
-        now_ms: u64,
         record: Recorder<'_>,
     ) -> Result<(), Dropped> {
         let reason = match unfit {
@@ -294,7 +291,7 @@ impl Validator {
                 reason: Some(reason),
                 ..Details::default()
             },
-            ..Record::new(now_ms, Event::SessionClose)
+            ..Record::new(Event::SessionClose)
         });
         let refusal = Refusal::fatal(
             SqlState::INVALID_AUTHORIZATION,
@@ -346,7 +343,7 @@ impl Validator {
                 instance: Some(opened.sender),
                 ..Details::default()
             },
-            ..Record::new(now_ms, Event::SignIn)
+            ..Record::new(Event::SignIn)
         });
         let mut answer = Vec::new();
         self.keys
@@ -379,11 +376,14 @@ impl Validator {
     ) -> Result<(), Dropped> {
         // A clone shares its parts: this exchange is decided by one version, whatever comes meanwhile.
         let policy = self.policy.clone();
-        let mut entry = record::exchange(now_ms, &opened.header, ticket, payload.len());
+        let mut entry = record::exchange(&opened.header, ticket, payload.len());
+        if let RequestBody::Exchange { trace, .. } = request.body {
+            entry.trace = trace;
+        }
         entry.details.policy = Some(policy.hash().short());
         // The policy has no such role any more.
         let Some(rights) = policy.rights(&ticket.roles) else {
-            return self.void(opened, request, Unfit::Void("no-role"), now_ms, record);
+            return self.void(opened, request, Unfit::Void("no-role"), record);
         };
         let limit = rights.limits().max_statements_per_s;
         let too_fast = limit.and_then(|limit| self.pace.refusal(&ticket.user, limit.get(), now_ms));
@@ -414,7 +414,7 @@ impl Validator {
                 for learned in &decision.learned {
                     record::learned(&entry, &asker, learned, record);
                 }
-                let contract = contract(ticket, &rights, &decision);
+                let contract = contract(ticket, &rights, &decision, entry.trace);
                 self.run(opened, request, definitions, decision, &contract, payload)
             }
             Err(refusal) => {
@@ -457,6 +457,7 @@ impl Validator {
             definitions: decision.definitions.unwrap_or_else(|| definitions.to_vec()),
             steps: decision.steps,
             contract: sealed,
+            trace: contract.trace,
         };
         let payload = decision.payload.as_deref().unwrap_or(payload);
         self.pass(opened, request, body, payload)
@@ -528,6 +529,7 @@ fn judged<'a>(entry: Record<'a>, decision: &'a Decision, reference: u32) -> Reco
         } else {
             Outcome::Allowed
         },
+        named: decision.named.as_deref().map(|named| named.name.as_str()),
         rule: denial.map(|denial| denial.rule.as_str()),
         objects: denial.map_or(&[], |denial| denial.objects.as_slice()),
         details: Details {
@@ -542,7 +544,12 @@ fn judged<'a>(entry: Record<'a>, decision: &'a Decision, reference: u32) -> Reco
     }
 }
 
-fn contract(ticket: &Ticket, rights: &Rights<'_>, decision: &Decision) -> Contract {
+fn contract(
+    ticket: &Ticket,
+    rights: &Rights<'_>,
+    decision: &Decision,
+    trace: Option<TraceParent>,
+) -> Contract {
     let limits = rights.limits();
     Contract {
         user: ticket.user.clone(),
@@ -556,5 +563,6 @@ fn contract(ticket: &Ticket, rights: &Rights<'_>, decision: &Decision) -> Contra
         over: rights.answers().rules().over,
         statements: decision.rules.clone(),
         rules: rights.answers().rules().version,
+        trace,
     }
 }

@@ -14,6 +14,7 @@ use postern_ledger::{Details, Event, Ledger, Level, Outcome, Record, StatementDi
 use postern_policy::Policy;
 use postern_runtime::{LinkKeys, Reload, StageContext, unix_ms};
 use std::io;
+use std::time::Instant;
 
 /// How often the users file and the policy are looked at, in milliseconds.
 const LOOK_MS: u64 = 1000;
@@ -31,7 +32,7 @@ pub async fn run(config: QueryValidatorConfig, context: StageContext) -> anyhow:
         .changed()
         .with_context(|| config.policy_directory.display().to_string())?
         .context("the policy changes while it is read")?;
-    note_policy(&policy, &mut ledger, now_ms);
+    note_policy(&policy, &mut ledger);
     let mut users_file = UsersFile::new(config.users_file.clone());
     let users = users_file.changed()?.unwrap_or_default();
     let link_keys = LinkKeys::begin(&config.keys, &context)?;
@@ -69,14 +70,14 @@ pub async fn run(config: QueryValidatorConfig, context: StageContext) -> anyhow:
     Ok(())
 }
 
-fn note_policy(policy: &Policy, ledger: &mut Ledger, now_ms: u64) {
+fn note_policy(policy: &Policy, ledger: &mut Ledger) {
     ledger.append(&Record {
         resource: &[StatementDigest(policy.hash().0)],
         details: Details {
             policy: Some(policy.hash().short()),
             ..Details::default()
         },
-        ..Record::new(now_ms, Event::PolicyLoaded)
+        ..Record::new(Event::PolicyLoaded)
     });
 }
 
@@ -100,7 +101,7 @@ impl Running {
     /// Takes changed files. Heartbeats come by twice a second, so an idle ring looks too.
     fn look_at_files(&mut self, now_ms: u64) {
         for news in self.link_keys.news() {
-            self.ledger.append(&news.record(now_ms));
+            self.ledger.append(&news.record());
         }
         let asked = self.reload.take();
         if !asked && now_ms.abs_diff(self.looked_ms) < LOOK_MS {
@@ -110,17 +111,17 @@ impl Running {
         if asked {
             self.policy_watch.ask_again();
         }
-        self.look_at_policy(now_ms);
+        self.look_at_policy();
         self.look_at_users();
         self.look_at_certificate(now_ms);
     }
 
     /// Takes a changed policy. A broken one changes nothing, and is told of.
-    fn look_at_policy(&mut self, now_ms: u64) {
+    fn look_at_policy(&mut self) {
         match self.policy_watch.changed() {
             Ok(None) => {}
             Ok(Some(policy)) => {
-                note_policy(&policy, &mut self.ledger, now_ms);
+                note_policy(&policy, &mut self.ledger);
                 if policy.hash() != self.validator.policy().hash() {
                     tracing::info!(policy = %policy.hash(), "policy read again");
                     self.validator.set_policy(policy);
@@ -136,7 +137,7 @@ impl Running {
                         policy: Some(self.validator.policy().hash().short()),
                         ..Details::default()
                     },
-                    ..Record::new(now_ms, Event::PolicyRefused)
+                    ..Record::new(Event::PolicyRefused)
                 });
             }
         }
@@ -168,7 +169,7 @@ impl Running {
                 self.validator.set_end_point(found.end_point, until_ms);
                 self.ledger.append(&Record {
                     resource: &[found.digest],
-                    ..Record::new(now_ms, Event::CertificateTaken)
+                    ..Record::new(Event::CertificateTaken)
                 });
             }
             Err(error) => {
@@ -176,7 +177,7 @@ impl Running {
                 self.ledger.append(&Record {
                     level: Level::Alert,
                     result: Outcome::Refused,
-                    ..Record::new(now_ms, Event::CertificateRefused)
+                    ..Record::new(Event::CertificateRefused)
                 });
             }
         }
@@ -187,11 +188,13 @@ impl Step for Running {
     fn step(&mut self, inputs: Vec<Bytes>) -> Vec<Output> {
         let now_ms = unix_ms();
         self.look_at_files(now_ms);
+        let begun = Instant::now();
         for input in inputs {
             let mut message = input.to_vec();
             let ledger = &mut self.ledger;
-            self.validator
-                .step(&mut message, now_ms, &mut |record| ledger.append(record));
+            self.validator.step(&mut message, now_ms, &mut |record| {
+                ledger.append(&record.taking(begun.elapsed()))
+            });
         }
         self.validator
             .take_outputs()

@@ -3,7 +3,7 @@
 use postern_envelope::Header;
 use postern_inspect::Checked;
 use postern_ledger::{Details, Event, Level, Outcome, Record};
-use postern_types::{Contract, SqlState};
+use postern_types::{Contract, SqlState, TraceParent};
 
 /// A record to be, with names of its own.
 #[derive(Clone, Debug)]
@@ -14,6 +14,7 @@ pub struct Note {
     result: Outcome,
     actor: Option<String>,
     tenant: Option<String>,
+    trace: Option<TraceParent>,
     details: Details,
 }
 
@@ -27,6 +28,7 @@ impl Note {
             result: Outcome::Allowed,
             actor: None,
             tenant: None,
+            trace: None,
             details: Details::default(),
         }
     }
@@ -90,10 +92,17 @@ impl Note {
         note
     }
 
-    /// Names the user and tenant of the contract.
+    /// Names the user, tenant and trace of the contract.
     pub(crate) fn by(mut self, contract: &Contract) -> Note {
         self.actor = Some(contract.user.clone());
         self.tenant.clone_from(&contract.tenant);
+        self.trace = contract.trace;
+        self
+    }
+
+    /// Says how long the Backend says it took until it sent the part.
+    pub(crate) fn after(mut self, backend_us: u64) -> Note {
+        self.details.backend_us = Some(backend_us);
         self
     }
 
@@ -106,17 +115,18 @@ impl Note {
         self
     }
 
-    /// The record, at this time in milliseconds since the Unix epoch.
-    pub fn record(&self, time_ms: u64) -> Record<'_> {
+    /// The record.
+    pub fn record(&self) -> Record<'_> {
         Record {
             level: self.level,
             session: Some(self.header.session),
             exchange: (self.header.exchange != 0).then_some(self.header.exchange),
+            trace: self.trace,
             actor: self.actor.as_deref(),
             tenant: self.tenant.as_deref(),
             result: self.result,
             details: self.details,
-            ..Record::new(time_ms, self.event)
+            ..Record::new(self.event)
         }
     }
 }

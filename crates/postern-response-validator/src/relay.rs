@@ -11,6 +11,7 @@ use postern_runtime::{LinkKeys, Reload};
 use postern_types::Slot;
 use std::collections::BTreeMap;
 use std::io;
+use std::time::Instant;
 
 /// How often the rules are looked at, in milliseconds. The Query Validator takes its time, so that changed rules are here
 /// before the first exchange that was planned for them.
@@ -80,7 +81,7 @@ impl Relay {
                         policy: Some(inspector.rules().version),
                         ..Details::default()
                     },
-                    ..Record::new(now_ms, Event::PolicyLoaded)
+                    ..Record::new(Event::PolicyLoaded)
                 });
                 self.validator.set_inspector(inspector, now_ms);
             }
@@ -89,7 +90,7 @@ impl Relay {
                 self.ledger.append(&Record {
                     level: Level::Alert,
                     result: Outcome::Refused,
-                    ..Record::new(now_ms, Event::PolicyRefused)
+                    ..Record::new(Event::PolicyRefused)
                 });
             }
         }
@@ -134,7 +135,7 @@ impl Relay {
             work.full.push((judged.frontend.clone(), batch.take()));
         }
         for note in judged.note.iter().chain(&judged.alerts) {
-            self.ledger.append(&note.record(now_ms));
+            self.ledger.append(&note.record().taking(work.begun.elapsed()));
         }
         Ok(())
     }
@@ -144,10 +145,10 @@ impl Step for Relay {
     fn step(&mut self, inputs: Vec<Bytes>) -> Vec<Output> {
         let now_ms = (self.clock)();
         for news in self.keys.iter().flat_map(LinkKeys::news) {
-            self.ledger.append(&news.record(now_ms));
+            self.ledger.append(&news.record());
         }
         self.look_at_rules(now_ms);
-        let mut work = Work::default();
+        let mut work = Work::new();
         for input in inputs {
             self.take(now_ms, input, &mut work);
         }
@@ -161,7 +162,7 @@ impl Step for Relay {
                     messages: Some(*count),
                     ..Details::default()
                 },
-                ..Record::new(now_ms, Event::EnvelopeRefused)
+                ..Record::new(Event::EnvelopeRefused)
             });
         }
         work.into_outputs(&self.stream)
@@ -178,8 +179,8 @@ impl Step for Relay {
 }
 
 /// What one round makes.
-#[derive(Default)]
 struct Work {
+    begun: Instant,
     batches: BTreeMap<Slot, Batch>,
     /// Batches that are large enough to be sent by themselves.
     full: Vec<(Slot, Vec<u8>)>,
@@ -188,6 +189,15 @@ struct Work {
 }
 
 impl Work {
+    fn new() -> Work {
+        Work {
+            begun: Instant::now(),
+            batches: BTreeMap::new(),
+            full: Vec::new(),
+            refused: BTreeMap::new(),
+        }
+    }
+
     fn refuse(&mut self, reason: &'static str, level: Level) {
         let (_, count) = self.refused.entry(reason).or_insert((level, 0));
         *count = count.saturating_add(1);

@@ -189,6 +189,7 @@ impl Validator {
                 state,
                 unsolicited,
                 steps,
+                since_us,
             } if header.session != SessionId::NONE => Part {
                 now_ms,
                 header,
@@ -196,6 +197,7 @@ impl Validator {
                 state,
                 unsolicited,
                 steps,
+                since_us,
                 payload,
             },
             body => {
@@ -279,6 +281,7 @@ struct Part<'a> {
     state: AnswerState,
     unsolicited: bool,
     steps: Option<StateDigest>,
+    since_us: u64,
     payload: &'a [u8],
 }
 
@@ -312,6 +315,7 @@ impl<'a> Part<'a> {
         let mut out = Vec::new();
         let checked = inspector.check_part(contract, &self.state, self.payload, &mut out)?;
         let note = Note::of_part(&self.header, contract, &checked, self.is_first());
+        let note = note.map(|note| note.after(self.since_us));
         let answer = Answer::Part {
             before: Some(digest(&self.state)),
             after: digest(&checked.state_after),
@@ -365,7 +369,7 @@ impl<'a> Part<'a> {
         } else {
             "the answer could not be verified"
         };
-        let text = format!("{sentence}; the session was ended (reference {reference})");
+        let text = format!("{sentence}; the session was ended (reference {reference:016x})");
         let mut error = Vec::new();
         put_refusal(&mut error, &Refusal::fatal(code, text));
         let note = Note::stopped(&self.header, self.is_first(), code, reason, reference);

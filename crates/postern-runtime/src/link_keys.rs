@@ -33,7 +33,7 @@ pub enum KeyNews {
 
 impl KeyNews {
     /// What the ledger says of it.
-    pub fn record(self, now_ms: u64) -> Record<'static> {
+    pub fn record(self) -> Record<'static> {
         let (epoch, event, level, result) = match self {
             KeyNews::Turned { epoch } => (epoch, Event::KeysTurned, Level::Info, Outcome::Allowed),
             KeyNews::Refused { epoch } => (epoch, Event::KeysRefused, Level::Alert, Outcome::Refused),
@@ -45,7 +45,7 @@ impl KeyNews {
                 epoch: Some(epoch),
                 ..Details::default()
             },
-            ..Record::new(now_ms, event)
+            ..Record::new(event)
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::courier::Target;
 use crate::http::Place;
-use crate::otlp::{Otlp, Protocol};
+use crate::otlp::{Exporter, Logs, Protocol, Traces};
 use crate::syslog::{Framing, Header, Syslog, Transport};
 use crate::tls::{Tls, TlsConfig};
 use crate::webhook::{Format, Webhook};
@@ -44,8 +44,10 @@ pub struct SinksConfig {
 pub enum SinkConfig {
     /// A Syslog collector.
     Syslog(SyslogConfig),
-    /// A collector of OpenTelemetry.
+    /// A collector of logs of OpenTelemetry.
     Otlp(OtlpConfig),
+    /// A collector of traces of OpenTelemetry.
+    Traces(TracesConfig),
     /// A webhook, which is told of alerts only.
     Webhook(WebhookConfig),
 }
@@ -64,6 +66,30 @@ pub struct OtlpConfig {
     /// Headers of each request, such as `authorization`, by name; each value is a secret.
     #[serde(default)]
     pub headers: BTreeMap<String, SecretSource>,
+}
+
+/// A collector of OpenTelemetry traces (OTLP 1). Traces are made of records that are written while the sink runs; what it
+/// misses is not made up for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TracesConfig {
+    /// How it is spoken to.
+    pub protocol: Protocol,
+    /// As for `otlp`; `/v1/traces` when there is no path.
+    pub endpoint: String,
+    /// For `https://`.
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
+    /// Headers of each request, such as `authorization`, by name; each value is a secret.
+    #[serde(default)]
+    pub headers: BTreeMap<String, SecretSource>,
+    /// How many of the exchanges are traced, 0 to 1. Where a client names a trace, it decides.
+    #[serde(default = "default_sample_ratio")]
+    pub sample_ratio: f64,
+}
+
+fn default_sample_ratio() -> f64 {
+    1.0
 }
 
 /// A Syslog collector (RFC 5424).
@@ -154,7 +180,13 @@ impl SinkConfig {
                 let otlp = otlp
                     .target(&all.host())
                     .with_context(|| format!("sink `{name}`"))?;
-                Ok(Target::Otlp(Box::new(otlp)))
+                Ok(Target::Logs(Box::new(otlp)))
+            }
+            SinkConfig::Traces(traces) => {
+                let traces = traces
+                    .target(&all.host())
+                    .with_context(|| format!("sink `{name}`"))?;
+                Ok(Target::Traces(Box::new(traces)))
             }
             SinkConfig::Webhook(webhook) => {
                 let webhook = webhook.target().with_context(|| format!("sink `{name}`"))?;
@@ -172,6 +204,7 @@ impl SinkConfig {
                 None => Reach::Here,
             },
             SinkConfig::Otlp(otlp) => Reach::of_url(&otlp.endpoint),
+            SinkConfig::Traces(traces) => Reach::of_url(&traces.endpoint),
             SinkConfig::Webhook(webhook) => Reach::of_url(&webhook.url),
         }
     }
@@ -180,6 +213,7 @@ impl SinkConfig {
         match self {
             SinkConfig::Syslog(syslog) => syslog.tls.as_ref(),
             SinkConfig::Otlp(otlp) => otlp.tls.as_ref(),
+            SinkConfig::Traces(traces) => traces.tls.as_ref(),
             SinkConfig::Webhook(webhook) => webhook.tls.as_ref(),
         }
     }
@@ -189,6 +223,7 @@ impl SinkConfig {
         match self {
             SinkConfig::Syslog(_) => key.into_iter().collect(),
             SinkConfig::Otlp(otlp) => key.into_iter().chain(otlp.headers.values()).collect(),
+            SinkConfig::Traces(traces) => key.into_iter().chain(traces.headers.values()).collect(),
             SinkConfig::Webhook(webhook) => {
                 let own = key.into_iter().chain(&webhook.secret_file);
                 own.chain(webhook.headers.values()).collect()
@@ -217,17 +252,34 @@ impl<'a> Reach<'a> {
 }
 
 impl OtlpConfig {
-    fn target(&self, host: &str) -> anyhow::Result<Otlp> {
-        let mut place = place("endpoint", &self.endpoint, self.tls.as_ref(), &self.headers)?;
-        ensure!(
-            self.protocol == Protocol::Http || place.path.is_empty(),
-            "`endpoint` of gRPC has no path"
-        );
-        if place.path.is_empty() {
-            place.path = "/v1/logs".to_owned();
-        }
-        Ok(Otlp::new(self.protocol, place, host))
+    fn target(&self, host: &str) -> anyhow::Result<Logs> {
+        let place = place("endpoint", &self.endpoint, self.tls.as_ref(), &self.headers)?;
+        Ok(Logs::new(exporter(self.protocol, place, "/v1/logs")?, host))
     }
+}
+
+impl TracesConfig {
+    fn target(&self, host: &str) -> anyhow::Result<Traces> {
+        ensure!(
+            (0.0..=1.0).contains(&self.sample_ratio),
+            "`sample_ratio` is 0 to 1"
+        );
+        let place = place("endpoint", &self.endpoint, self.tls.as_ref(), &self.headers)?;
+        let exporter = exporter(self.protocol, place, "/v1/traces")?;
+        Ok(Traces::new(exporter, host, self.sample_ratio))
+    }
+}
+
+/// What sends to a collector of OpenTelemetry, by HTTP to this path if it has none of its own.
+fn exporter(protocol: Protocol, mut place: Place, path: &str) -> anyhow::Result<Exporter> {
+    ensure!(
+        protocol == Protocol::Http || place.path.is_empty(),
+        "`endpoint` of gRPC has no path"
+    );
+    if place.path.is_empty() {
+        path.clone_into(&mut place.path);
+    }
+    Ok(Exporter::new(protocol, place))
 }
 
 impl WebhookConfig {

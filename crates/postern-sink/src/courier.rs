@@ -2,7 +2,7 @@
 
 use crate::config::SinksConfig;
 use crate::feed::{Entry, Feed, Oddity};
-use crate::otlp::Otlp;
+use crate::otlp::{Logs, Traces};
 use crate::positions::{Positions, PositionsFile};
 use crate::syslog::Syslog;
 use crate::webhook::Webhook;
@@ -67,8 +67,10 @@ pub(crate) async fn within<T>(work: impl Future<Output = Result<T, Fault>>) -> R
 pub(crate) enum Target {
     /// A Syslog collector.
     Syslog(Box<Syslog>),
-    /// A collector of OpenTelemetry.
-    Otlp(Box<Otlp>),
+    /// A collector of logs of OpenTelemetry.
+    Logs(Box<Logs>),
+    /// A collector of traces of OpenTelemetry.
+    Traces(Box<Traces>),
     /// A webhook, which is told of alerts only.
     Webhook(Box<Webhook>),
 }
@@ -77,7 +79,8 @@ impl Target {
     async fn connect(&mut self) -> Result<(), Fault> {
         match self {
             Target::Syslog(syslog) => syslog.connect().await,
-            Target::Otlp(otlp) => otlp.connect().await,
+            Target::Logs(logs) => logs.exporter().connect().await,
+            Target::Traces(traces) => traces.exporter().connect().await,
             Target::Webhook(webhook) => webhook.connect().await,
         }
     }
@@ -85,7 +88,8 @@ impl Target {
     async fn send(&mut self, entries: &[Entry]) -> Result<(), Fault> {
         match self {
             Target::Syslog(syslog) => syslog.send(entries).await,
-            Target::Otlp(otlp) => otlp.send(entries).await,
+            Target::Logs(logs) => logs.send(entries).await,
+            Target::Traces(traces) => traces.send(entries).await,
             Target::Webhook(webhook) => webhook.send(entries).await,
         }
     }
@@ -93,7 +97,7 @@ impl Target {
     async fn send_oddity(&mut self, oddity: &Oddity) -> Result<(), Fault> {
         match self {
             // A line of the log is all that is due: what is in the ledger goes to these as it is.
-            Target::Syslog(_) | Target::Otlp(_) => Ok(()),
+            Target::Syslog(_) | Target::Logs(_) | Target::Traces(_) => Ok(()),
             Target::Webhook(webhook) => webhook.send_oddity(oddity).await,
         }
     }
@@ -102,14 +106,15 @@ impl Target {
         match self {
             Target::Syslog(syslog) => syslog.confirm().await,
             // Its answer has confirmed all.
-            Target::Otlp(_) | Target::Webhook(_) => Ok(()),
+            Target::Logs(_) | Target::Traces(_) | Target::Webhook(_) => Ok(()),
         }
     }
 
     fn drop_connection(&mut self) {
         match self {
             Target::Syslog(syslog) => syslog.drop_connection(),
-            Target::Otlp(otlp) => otlp.drop_connection(),
+            Target::Logs(logs) => logs.exporter().drop_connection(),
+            Target::Traces(traces) => traces.exporter().drop_connection(),
             Target::Webhook(webhook) => webhook.drop_connection(),
         }
     }
@@ -191,6 +196,9 @@ impl Courier {
             let (before, since) = self.unconfirmed.unwrap_or((0, Instant::now()));
             self.unconfirmed = Some((before.saturating_add(bytes), since));
             self.target.send(&entries).await?;
+        } else if let Target::Traces(traces) = &mut self.target {
+            // Some may have waited for records that do not come.
+            traces.send(&[]).await?;
         }
         if let Some((bytes, since)) = self.unconfirmed
             && (bytes >= UNCONFIRMED_BYTES || since.elapsed() >= UNCONFIRMED_FOR)

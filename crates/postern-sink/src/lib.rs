@@ -22,7 +22,7 @@ mod syslog;
 mod tls;
 mod webhook;
 
-pub use config::{OtlpConfig, SinkConfig, SinksConfig, SyslogConfig, WebhookConfig};
+pub use config::{OtlpConfig, SinkConfig, SinksConfig, SyslogConfig, TracesConfig, WebhookConfig};
 pub use feed::{Entry, Feed, Oddity};
 pub use otlp::Protocol;
 pub use positions::{Mark, Positions, PositionsFile};

@@ -1,5 +1,6 @@
 //! The fields of a record that collectors want to see apart from its line.
 
+use postern_types::{SessionId, TraceId};
 use serde::Deserialize;
 use std::borrow::Cow;
 
@@ -27,6 +28,18 @@ pub struct Fields<'a> {
     /// The exchange.
     #[serde(default)]
     pub exchange: Option<u64>,
+    /// The trace that the client named.
+    #[serde(borrow, default)]
+    pub trace: Option<Cow<'a, str>>,
+    /// The client's span in it.
+    #[serde(borrow, default)]
+    pub parent: Option<Cow<'a, str>>,
+    /// Whether the client records it, if it says so.
+    #[serde(default)]
+    pub sampled: Option<bool>,
+    /// The named statement of the policy.
+    #[serde(borrow, default)]
+    pub named: Option<Cow<'a, str>>,
     /// The user.
     #[serde(borrow, default)]
     pub actor: Option<Cow<'a, str>>,
@@ -59,11 +72,37 @@ pub struct Details<'a> {
     /// What the client was told to quote.
     #[serde(borrow, default)]
     pub reference: Option<Cow<'a, str>>,
+    /// Rows of the answer.
+    #[serde(default)]
+    pub rows: Option<u64>,
+    /// How long the stage was at it, in microseconds.
+    #[serde(default)]
+    pub duration_us: Option<u64>,
+    /// How long the Backend was, in microseconds.
+    #[serde(default)]
+    pub backend_us: Option<u64>,
 }
 
 impl<'a> Fields<'a> {
     /// Those of a line; all empty when it is no JSON object.
     pub fn of(line: &'a [u8]) -> Fields<'a> {
         serde_json::from_slice(line).unwrap_or_default()
+    }
+
+    /// The session and exchange that it is about.
+    pub fn exchange_of_session(&self) -> Option<(SessionId, u64)> {
+        let session = TraceId::parse(self.session.as_deref()?)?;
+        Some((SessionId(session.bytes()), self.exchange?))
+    }
+
+    /// The trace that it belongs to: that which the client named, or that of its session and exchange.
+    pub fn trace_id(&self) -> Option<TraceId> {
+        match &self.trace {
+            Some(named) => TraceId::parse(named),
+            None => {
+                let (session, exchange) = self.exchange_of_session()?;
+                Some(TraceId::of_exchange(session, exchange))
+            }
+        }
     }
 }

@@ -39,7 +39,7 @@ fn alert(scene: &mut Scene, reason: &'static str, actor: &str) {
                 reason: Some(reason),
                 ..Details::default()
             },
-            ..Record::new(1_700_000_000_000, Event::AnswerAlert)
+            ..Record::at(1_700_000_000_000, Event::AnswerAlert)
         },
     );
 }

@@ -1,4 +1,4 @@
-//! A receiver of OpenTelemetry logs, made of the official protobuf definitions and a real HTTP server. It can fail in
+//! A receiver of OpenTelemetry logs and traces, made of the official protobuf definitions and a real HTTP server. It can fail in
 //! the ways collectors do.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -12,15 +12,27 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+pub use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use std::convert::Infallible;
 use std::fmt;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -65,6 +77,7 @@ struct Shared {
     mood: Arc<Mutex<Mood>>,
     arrived: Arc<Mutex<Vec<(String, String)>>>,
     tokens: Arc<Mutex<Vec<Option<String>>>>,
+    spans: Arc<Mutex<Vec<(String, Span)>>>,
 }
 
 /// The receiver; gone when it is dropped.
@@ -85,6 +98,7 @@ impl Receiver {
             mood: Arc::new(Mutex::new(Mood::Good)),
             arrived: Arc::default(),
             tokens: Arc::default(),
+            spans: Arc::default(),
         };
         let tls = certificate.map(|stem| acceptor(stem, protocol));
         let accepting = shared.clone();
@@ -110,6 +124,14 @@ impl Receiver {
     /// When the receiver has.
     pub fn received(&self) -> Vec<(String, String)> {
         self.shared.arrived.lock().unwrap().clone()
+    }
+
+    /// Service and span, in the order of their arrival.
+    ///
+    /// # Panics
+    /// When the receiver has.
+    pub fn spans(&self) -> Vec<(String, Span)> {
+        self.shared.spans.lock().unwrap().clone()
     }
 
     /// The `authorization` of each request that was taken.
@@ -166,7 +188,11 @@ where
     let stream = TokioIo::new(stream);
     match protocol {
         Protocol::Grpc => {
-            let service = TowerToHyperService::new(LogsServiceServer::new(shared));
+            let (logs, traces) = (
+                LogsServiceServer::new(shared.clone()),
+                TraceServiceServer::new(shared),
+            );
+            let service = TowerToHyperService::new(Either { logs, traces });
             let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
             let _ = server.serve_connection(stream, service).await;
         }
@@ -184,7 +210,7 @@ where
 struct Closed;
 
 async fn by_http(request: Request<Incoming>, shared: Shared) -> Result<Response<Full<Bytes>>, Closed> {
-    assert_eq!(request.uri().path(), "/v1/logs");
+    let path = request.uri().path().to_owned();
     assert_eq!(request.headers()["content-type"], "application/x-protobuf");
     let token = request.headers().get("authorization").cloned();
     let token = token.map(|token| token.to_str().unwrap().to_owned());
@@ -194,12 +220,21 @@ async fn by_http(request: Request<Incoming>, shared: Shared) -> Result<Response<
         .await
         .map_err(|_| Closed)?
         .to_bytes();
-    let logs = ExportLogsServiceRequest::decode(body).unwrap();
-    match shared.take(&logs, token).await {
-        Mood::Good => {
-            let answer = ExportLogsServiceResponse::default().encode_to_vec();
-            Ok(Response::new(Full::new(Bytes::from(answer))))
+    let (mood, answer) = match path.as_str() {
+        "/v1/logs" => {
+            let logs = ExportLogsServiceRequest::decode(body).unwrap();
+            let mood = shared.take(token, || shared.keep(&logs)).await;
+            (mood, ExportLogsServiceResponse::default().encode_to_vec())
         }
+        "/v1/traces" => {
+            let traces = ExportTraceServiceRequest::decode(body).unwrap();
+            let mood = shared.take(token, || shared.keep_spans(&traces)).await;
+            (mood, ExportTraceServiceResponse::default().encode_to_vec())
+        }
+        _ => return Err(Closed),
+    };
+    match mood {
+        Mood::Good => Ok(Response::new(Full::new(Bytes::from(answer)))),
         Mood::Broken => {
             let mut answer = Response::new(Full::new(Bytes::from("out of\u{1b}[31m order")));
             *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
@@ -215,26 +250,69 @@ impl LogsService for Shared {
         &self,
         request: tonic::Request<ExportLogsServiceRequest>,
     ) -> Result<tonic::Response<ExportLogsServiceResponse>, tonic::Status> {
-        let token = request.metadata().get("authorization");
-        let token = token.map(|token| token.to_str().unwrap().to_owned());
-        match self.take(request.get_ref(), token).await {
-            Mood::Good => Ok(tonic::Response::new(ExportLogsServiceResponse::default())),
-            _ => Err(tonic::Status::unavailable("out of\u{1b}[31m order")),
+        self.answer(&request, || self.keep(request.get_ref())).await
+    }
+}
+
+#[tonic::async_trait]
+impl TraceService for Shared {
+    async fn export(
+        &self,
+        request: tonic::Request<ExportTraceServiceRequest>,
+    ) -> Result<tonic::Response<ExportTraceServiceResponse>, tonic::Status> {
+        self.answer(&request, || self.keep_spans(request.get_ref())).await
+    }
+}
+
+/// Both services at one port.
+#[derive(Clone)]
+struct Either {
+    logs: LogsServiceServer<Shared>,
+    traces: TraceServiceServer<Shared>,
+}
+
+impl tower::Service<Request<Incoming>> for Either {
+    type Response = Response<tonic::body::Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        if request.uri().path().contains("TraceService") {
+            self.traces.call(request)
+        } else {
+            self.logs.call(request)
         }
     }
 }
 
 impl Shared {
-    async fn take(&self, request: &ExportLogsServiceRequest, token: Option<String>) -> Mood {
+    async fn answer<Q, A: Default>(
+        &self,
+        request: &tonic::Request<Q>,
+        keep: impl FnOnce(),
+    ) -> Result<tonic::Response<A>, tonic::Status> {
+        let token = request.metadata().get("authorization");
+        let token = token.map(|token| token.to_str().unwrap().to_owned());
+        match self.take(token, keep).await {
+            Mood::Good => Ok(tonic::Response::new(A::default())),
+            _ => Err(tonic::Status::unavailable("out of\u{1b}[31m order")),
+        }
+    }
+
+    async fn take(&self, token: Option<String>, keep: impl FnOnce()) -> Mood {
         let mood = *self.mood.lock().unwrap();
         match mood {
             Mood::Good => {
                 self.tokens.lock().unwrap().push(token);
-                self.keep(request);
+                keep();
             }
             Mood::Silent => tokio::time::sleep(Duration::from_secs(3600)).await,
             Mood::Broken | Mood::Resets => {}
-            Mood::Swallows => self.keep(request),
+            Mood::Swallows => keep(),
         }
         mood
     }
@@ -242,18 +320,29 @@ impl Shared {
     fn keep(&self, request: &ExportLogsServiceRequest) {
         let mut arrived = self.arrived.lock().unwrap();
         for logs in &request.resource_logs {
-            let attributes = &logs.resource.as_ref().unwrap().attributes;
-            let service = attributes
-                .iter()
-                .find(|one| one.key == "service.name")
-                .map(string_of);
+            let service = service_of(logs.resource.as_ref());
             let records = logs.scope_logs.iter().flat_map(|scope| &scope.log_records);
             arrived.extend(records.map(|record| {
                 let body = record.body.as_ref().and_then(text_of).unwrap();
-                (service.clone().unwrap(), body)
+                (service.clone(), body)
             }));
         }
     }
+
+    fn keep_spans(&self, request: &ExportTraceServiceRequest) {
+        let mut arrived = self.spans.lock().unwrap();
+        for spans in &request.resource_spans {
+            let service = service_of(spans.resource.as_ref());
+            let spans = spans.scope_spans.iter().flat_map(|scope| &scope.spans);
+            arrived.extend(spans.map(|span| (service.clone(), span.clone())));
+        }
+    }
+}
+
+fn service_of(resource: Option<&Resource>) -> String {
+    let attributes = &resource.unwrap().attributes;
+    let service = attributes.iter().find(|one| one.key == "service.name");
+    service.map(string_of).unwrap()
 }
 
 fn string_of(attribute: &KeyValue) -> String {

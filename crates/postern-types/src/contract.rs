@@ -1,7 +1,7 @@
 //! The response contract: what the Query Validator tells the Response Validator to expect of one exchange,
 //! and the state of an answer between two of its parts.
 
-use crate::Mask;
+use crate::{Mask, TraceParent};
 use serde::{Deserialize, Serialize};
 
 /// What one exchange asked for and may bring back. Sealed by the Query Validator to the Response
@@ -33,6 +33,8 @@ pub struct Contract {
     /// The version of the rules about answers that the exchange was planned for; 0 is none. While rules change, both
     /// versions are in force for a while, each for its own exchanges.
     pub rules: u64,
+    /// The trace that the client named, for the records.
+    pub trace: Option<TraceParent>,
 }
 
 /// What becomes of rows over a cap.

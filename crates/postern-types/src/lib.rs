@@ -15,6 +15,7 @@ mod refusal;
 mod resequence;
 pub mod ring;
 mod ticket;
+mod trace;
 
 pub use contract::{
     AnswerState, ColumnId, ColumnRule, ColumnRules, Contract, CopyDirection, CopyKind, CopyRules,
@@ -28,3 +29,4 @@ pub use rate::{Bucket, Rate};
 pub use refusal::{Refusal, SqlState};
 pub use resequence::{Arrival, Resequencer};
 pub use ticket::Ticket;
+pub use trace::{TraceId, TraceParent};

@@ -7,7 +7,7 @@
 //! Backend and Frontend can put them in order and drop repeats. While a session signs in, the answer takes
 //! the number of its request. Heartbeats have no session and no number.
 
-use crate::{InstanceId, Refusal, Slot, StateDigest};
+use crate::{InstanceId, Refusal, Slot, StateDigest, TraceParent};
 use serde::{Deserialize, Serialize};
 
 /// A prepared statement or portal that an exchange refers to but does not create, with its text, so that
@@ -62,6 +62,8 @@ pub enum RequestBody {
         ticket: Vec<u8>,
         /// Statements and portals the payload refers to but does not create.
         definitions: Vec<Definition>,
+        /// The trace that the client named, for the records.
+        trace: Option<TraceParent>,
     },
     /// More of an exchange that is in COPY IN. Payload: CopyData, CopyDone, CopyFail, Sync, Flush messages.
     CopyData {
@@ -180,6 +182,8 @@ pub enum CleanBody {
         steps: Vec<crate::Expect>,
         /// Sealed [`crate::Contract`].
         contract: Vec<u8>,
+        /// See [`RequestBody::Exchange`].
+        trace: Option<TraceParent>,
     },
     /// More of an exchange in COPY IN.
     CopyData,
@@ -343,6 +347,8 @@ pub enum DirtyBody {
         /// Digest of the steps that the Backend ran the exchange by, where they begin with
         /// [`Expect::Columns`](crate::Expect::Columns): it has checked that each Execute is described as they say.
         steps: Option<StateDigest>,
+        /// Microseconds since the Backend wrote down that it runs the exchange, for the records.
+        since_us: u64,
     },
     /// The client may send this many bytes of CopyData payload in all since the session began.
     Grant {

@@ -6,7 +6,7 @@ use clap::Args;
 use postern_types::Stage;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Add new checkpoints to a copy that is kept elsewhere.
@@ -31,33 +31,52 @@ pub struct PublishArgs {
 /// # Errors
 /// When a file can't be read or written.
 pub fn publish(args: &PublishArgs) -> anyhow::Result<ExitCode> {
-    fs::create_dir_all(&args.to).with_context(|| format!("can't make {}", args.to.display()))?;
     let mut code = ExitCode::SUCCESS;
     for stage in Stage::ALL {
-        let from = checkpoints::file(&args.directory.join("audit"), stage);
-        let ours = fs::read_to_string(&from).with_context(|| format!("can't read {}", from.display()))?;
-        let ours = ours.get(..ours.rfind('\n').map_or(0, |end| end.saturating_add(1)));
-        let ours = ours.unwrap_or_default();
-        let to = args.to.join(format!("{stage}.jsonl"));
-        let theirs = match fs::read_to_string(&to) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            other => other.with_context(|| format!("can't read {}", to.display()))?,
-        };
-        let Some(new) = ours.strip_prefix(theirs.as_str()) else {
-            eprintln!(
-                "postern: {stage}: {} has checkpoints that the ring has not; nothing was added to it",
-                to.display()
-            );
-            code = ExitCode::FAILURE;
-            continue;
-        };
-        let mut copy = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(&to)
-            .with_context(|| format!("can't open {}", to.display()))?;
-        copy.write_all(new.as_bytes())?;
-        copy.sync_data()?;
+        match add(&args.directory, stage, &args.to) {
+            Ok(()) => {}
+            Err(error) if error.is::<OtherHistory>() => {
+                eprintln!("postern: {stage}: {error}");
+                code = ExitCode::FAILURE;
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(code)
+}
+
+/// A copy is not of this history.
+#[derive(Debug, thiserror::Error)]
+#[error("{} has checkpoints that the ring has not; nothing was added to it", .0.display())]
+struct OtherHistory(PathBuf);
+
+/// Adds the checkpoints of a stage that are new to the copy in a directory.
+///
+/// # Errors
+/// When the copy is not of this history, or a file can't be read or written.
+pub(crate) fn add(ring: &Path, stage: Stage, directory: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(directory).with_context(|| format!("can't make {}", directory.display()))?;
+    let from = checkpoints::file(&ring.join("audit"), stage);
+    let ours = fs::read_to_string(&from).with_context(|| format!("can't read {}", from.display()))?;
+    let ours = ours.get(..ours.rfind('\n').map_or(0, |end| end.saturating_add(1)));
+    let ours = ours.unwrap_or_default();
+    let to = directory.join(format!("{stage}.jsonl"));
+    let theirs = match fs::read_to_string(&to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        other => other.with_context(|| format!("can't read {}", to.display()))?,
+    };
+    let Some(new) = ours.strip_prefix(theirs.as_str()) else {
+        return Err(OtherHistory(to).into());
+    };
+    if new.is_empty() {
+        return Ok(());
+    }
+    let mut copy = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(&to)
+        .with_context(|| format!("can't open {}", to.display()))?;
+    copy.write_all(new.as_bytes())?;
+    copy.sync_data()?;
+    Ok(())
 }

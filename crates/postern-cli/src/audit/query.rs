@@ -5,7 +5,7 @@ use clap::Args;
 use jiff::Timestamp;
 use memchr::memmem::Finder;
 use postern_ledger::{TailReader, time_of};
-use postern_types::Stage;
+use postern_types::{SessionId, Stage, TraceId};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,8 @@ const CLOCK_SLACK: Duration = Duration::from_secs(10);
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   postern audit query ring --actor app --result refused --since 2026-11-23T14:00:00Z --until 2026-11-23T15:00:00Z
-  postern audit query ring --reference 184467 --json
+  postern audit query ring --reference 0a1b2c3d --json
+  postern audit query ring --trace 4bf92f3577b34da6a3ce929d0e0e4736
   postern audit query ring --session 3f6c… --stage backend
 
 Every condition must hold. The hashes are not checked; see `postern audit verify`. Times are UTC; records of a stage
@@ -62,8 +63,11 @@ pub struct QueryArgs {
     /// With a statement of this SHA-256 (64 hex digits).
     #[arg(long, value_name = "SHA256")]
     pub statement: Option<String>,
-    /// With the reference that a client was told.
-    #[arg(long, value_name = "N")]
+    /// Of the trace with this id (32 hex digits): the client's own, or that of an exchange in a viewer of traces.
+    #[arg(long, value_name = "ID", value_parser = trace)]
+    pub trace: Option<TraceId>,
+    /// With the reference that a client was told (up to 16 hex digits).
+    #[arg(long, value_name = "HEX", value_parser = reference)]
     pub reference: Option<u64>,
     /// Of this stage only.
     #[arg(long, value_parser = super::stage)]
@@ -115,6 +119,43 @@ struct Conditions {
     /// After this no record of the range is expected any more.
     give_up: String,
     fields: Vec<Field>,
+    trace: Option<Trace>,
+}
+
+/// A trace that the client named, or that of a session's exchange.
+#[derive(Debug)]
+struct Trace {
+    id: TraceId,
+    /// Both begin alike, the latter as its session does.
+    needle: Finder<'static>,
+}
+
+impl Trace {
+    fn new(id: TraceId) -> Trace {
+        let text = id.to_string();
+        let (half, _) = text.split_at(16);
+        Trace {
+            id,
+            needle: Finder::new(half).into_owned(),
+        }
+    }
+
+    fn holds(&self, record: &Value) -> bool {
+        let id = |key: &str| record.get(key).and_then(Value::as_str).and_then(TraceId::parse);
+        let of_exchange = || {
+            let exchange = record.get("exchange").and_then(Value::as_u64)?;
+            Some(TraceId::of_exchange(SessionId(id("session")?.bytes()), exchange))
+        };
+        id("trace").or_else(of_exchange) == Some(self.id)
+    }
+}
+
+fn trace(text: &str) -> Result<TraceId, String> {
+    TraceId::parse(text).ok_or_else(|| "a trace has 32 lower-case hex digits".to_owned())
+}
+
+fn reference(text: &str) -> Result<u64, String> {
+    u64::from_str_radix(text, 16).map_err(|_| "a reference has up to 16 hex digits".to_owned())
 }
 
 /// A field, and what it must be.
@@ -160,7 +201,10 @@ impl Conditions {
             ("/level", text(&args.level)),
             ("/session", text(&args.session)),
             ("/exchange", number(args.exchange)),
-            ("/details/reference", number(args.reference)),
+            (
+                "/details/reference",
+                args.reference.map(|told| json!(format!("{told:016x}"))),
+            ),
             ("/resource", digest),
         ];
         let fields = fields
@@ -171,29 +215,35 @@ impl Conditions {
             until: written(until),
             give_up: written(until.checked_add(CLOCK_SLACK).unwrap_or(Timestamp::MAX)),
             fields: fields.collect(),
+            trace: args.trace.map(Trace::new),
         }
     }
 
     fn may_hold(&self, line: &[u8]) -> bool {
         let needles = self.fields.iter().filter_map(|field| field.needle.as_ref());
-        needles.into_iter().all(|needle| needle.find(line).is_some())
+        needles
+            .chain(self.trace.iter().map(|trace| &trace.needle))
+            .all(|needle| needle.find(line).is_some())
     }
 
     fn hold(&self, record: &Value) -> bool {
-        self.fields
-            .iter()
-            .all(|field| match record.pointer(field.pointer) {
-                // A record may be about several statements.
-                Some(Value::Array(values)) => values.contains(&field.value),
-                Some(value) => *value == field.value,
-                None => false,
-            })
+        let of_trace = self.trace.as_ref().is_none_or(|trace| trace.holds(record));
+        of_trace
+            && self
+                .fields
+                .iter()
+                .all(|field| match record.pointer(field.pointer) {
+                    // A record may be about several statements.
+                    Some(Value::Array(values)) => values.contains(&field.value),
+                    Some(value) => *value == field.value,
+                    None => false,
+                })
     }
 }
 
 /// As the ledger writes times.
 fn written(time: Timestamp) -> String {
-    format!("{time:.3}")
+    format!("{time:.9}")
 }
 
 /// The ledgers, each at its next record that fits.

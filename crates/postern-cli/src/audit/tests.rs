@@ -34,7 +34,7 @@ fn write(ledger: &mut Ledger, now_ms: u64, event: Event, exchange: u64) {
         session: Some(SessionId([2; 16])),
         exchange: Some(exchange),
         actor: Some("app"),
-        ..Record::new(now_ms, event)
+        ..Record::at(now_ms, event)
     });
     ledger.commit().unwrap();
 }
@@ -218,7 +218,7 @@ fn tail_merges_the_stages_by_time_and_keeps_the_latest() {
     let text = shown(&records[1..2], false);
     let session = "02".repeat(16);
     let expected = format!(
-        "2023-11-14T22:13:20.055Z frontend info exchange.answered allowed session={session} exchange=5 actor=app\n"
+        "2023-11-14T22:13:20.055000000Z frontend info exchange.answered allowed session={session} exchange=5 actor=app\n"
     );
     assert_eq!(text, expected);
     let json: Value = serde_json::from_str(&shown(&records[1..2], true)).unwrap();
@@ -244,7 +244,7 @@ fn nothing_in_a_record_can_control_the_terminal() {
     ledger.append(&Record {
         actor: Some("\u{1b}[2J\u{9b}31m\r\n"),
         result: Outcome::Refused,
-        ..Record::new(NOW, Event::SignIn)
+        ..Record::at(NOW, Event::SignIn)
     });
     ledger.commit().unwrap();
     let file = dir.path().join("ledger-00000000000000000001.jsonl");

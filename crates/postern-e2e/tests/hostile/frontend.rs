@@ -42,6 +42,7 @@ impl Live {
         RequestBody::Exchange {
             ticket: self.ticket.clone(),
             definitions: Vec::new(),
+            trace: None,
         }
     }
 }
@@ -507,6 +508,7 @@ async fn statements(table: &mut Table, hijacker: &mut Hijacker<'_>) {
         let body = RequestBody::Exchange {
             ticket: live.ticket.clone(),
             definitions,
+            trace: None,
         };
         let envelope = sealed(
             &mut hijacker.sealer,

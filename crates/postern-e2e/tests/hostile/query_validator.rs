@@ -55,6 +55,7 @@ fn contract(steps: Vec<Expect>) -> Contract {
             ..StatementRules::default()
         }],
         rules: 0,
+        trace: None,
     }
 }
 
@@ -130,6 +131,7 @@ impl<'a> Hijacker<'a> {
             definitions: Vec::new(),
             steps: contract.steps.clone(),
             contract: blob,
+            trace: None,
         })
     }
 }

@@ -452,6 +452,7 @@ async fn elsewhere(table: &mut Table, hijacker: &mut Hijacker<'_>) {
         body: RequestBody::Exchange {
             ticket,
             definitions: Vec::new(),
+            trace: None,
         },
     };
     for (link, hop, what) in [

@@ -205,12 +205,12 @@ impl Session {
 
     fn answered(&mut self, after: StateDigest, ready: Option<TransactionStatus>) {
         let newest = self.entries.len() == 1;
-        let Some(Entry::Exchange(Open {
-            id, bytes, failed, ..
-        })) = self.entries.pop_front()
-        else {
+        let Some(Entry::Exchange(open)) = self.entries.pop_front() else {
             return;
         };
+        let Open {
+            id, bytes, failed, ..
+        } = open;
         if newest {
             self.stop_copy();
         }
@@ -221,7 +221,7 @@ impl Session {
             self.starts.fresh
         };
         self.statements.ended(id, failed);
-        self.notes.push(Note::Answered(id));
+        self.notes.push(open.noted(Note::Answered(id)));
         if let Some(status) = ready {
             self.status = status;
             if status == TransactionStatus::Idle && self.entries.is_empty() && !self.cutter.has_unsent() {

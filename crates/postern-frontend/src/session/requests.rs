@@ -3,6 +3,7 @@
 use super::{Entry, Open, Session};
 use crate::copy::Step;
 use crate::exchange::{Cut, End};
+use crate::trace;
 use bytes::{Buf, Bytes};
 use postern_bus::MAX_MESSAGE_BYTES;
 use postern_types::ring::{Definition, RequestBody};
@@ -100,6 +101,10 @@ impl Session {
         if !self.is_waiting() {
             self.watch.progress(now);
         }
+        let trace = match self.limits.trace_comments {
+            true => trace::named_by(&payload, &self.limits.wire),
+            false => None,
+        };
         let sequence = self.take_sequence();
         self.open_bytes = self.open_bytes.saturating_add(payload.len());
         self.entries.push_back(Entry::Exchange(Open {
@@ -111,10 +116,13 @@ impl Session {
             failed: false,
             reached: None,
             parts: 0,
+            begun: now,
+            trace,
         }));
         let body = RequestBody::Exchange {
             ticket: self.ticket.clone(),
             definitions,
+            trace,
         };
         self.push(sequence, id, 0, body, payload);
     }

@@ -12,6 +12,7 @@ const TICKET: &[u8] = b"ticket";
 
 fn limits() -> SessionLimits {
     SessionLimits {
+        trace_comments: true,
         wire: Limits::default(),
         statements: StatementLimits {
             count: 10,
@@ -39,6 +40,10 @@ fn state(rows: u64) -> StateDigest {
 }
 
 impl Ring {
+    fn notes(&self) -> Vec<Note> {
+        self.session.notes.iter().map(|noted| noted.note).collect()
+    }
+
     fn new() -> Self {
         let now = Instant::now();
         let backend = "b0".parse().unwrap();
@@ -155,7 +160,7 @@ fn a_query_goes_out_and_its_answer_comes_back() {
     assert!(matches!(&requests[0].body, RequestBody::Exchange { ticket, .. } if ticket == TICKET));
     ring.part(1, state(9), true, &ready(TransactionStatus::Idle));
     assert_eq!(ring.told(), "CZ");
-    assert_eq!(ring.session.notes, [Note::Answered(1)]);
+    assert_eq!(ring.notes(), [Note::Answered(1)]);
     assert!(!ring.session.is_waiting());
 }
 
@@ -438,7 +443,7 @@ fn cancel_means_the_oldest_open_exchange_and_nothing_when_there_is_none() {
     ring.says(|out| (0..2).for_each(|_| query(out)));
     ring.session.cancel();
     assert_eq!(kinds(&ring.session.requests), [(3, 1, "cancel")]);
-    assert_eq!(ring.session.notes, [Note::Cancel(1)]);
+    assert_eq!(ring.notes(), [Note::Cancel(1)]);
 }
 
 #[test]
@@ -450,7 +455,7 @@ fn a_lost_backend_is_told_truthfully() {
     busy.says(query);
     busy.session.backend_gone();
     assert_eq!(
-        busy.session.notes,
+        busy.notes(),
         [Note::Lost(1, SqlState::TRANSACTION_RESOLUTION_UNKNOWN)]
     );
     assert_eq!(busy.told(), "E");
@@ -477,7 +482,7 @@ fn an_exchange_that_never_arrived_is_told_from_one_with_unknown_outcome() {
                 ring.session.probed(Standing::NotSeen, 0, expected, now);
             }
         }
-        assert_eq!(ring.session.notes.first(), Some(&Note::Lost(1, code)));
+        assert_eq!(ring.notes().first(), Some(&Note::Lost(1, code)));
     }
 }
 

@@ -164,5 +164,6 @@ pub(super) fn contract(steps: Vec<Expect>) -> Contract {
         over: OverCap::Refuse,
         statements: Vec::new(),
         rules: 0,
+        trace: None,
     }
 }

@@ -52,7 +52,7 @@ impl Ring {
             session: Some(SessionId([1; 16])),
             exchange: Some(exchange),
             result,
-            ..Record::new(self.now_ms, event)
+            ..Record::at(self.now_ms, event)
         });
         ledger.commit().unwrap();
     }

@@ -28,11 +28,11 @@ fn commits(durability: Durability) -> [bool; 2] {
     let path = directory.path().to_owned();
     let thread = std::thread::spawn(move || {
         let mut ledger = open(&path, durability).unwrap();
-        ledger.append(&Record::new(2, Event::Exchange));
+        ledger.append(&Record::at(2, Event::Exchange));
         ledger.commit().unwrap();
         break_the_disk();
         [3, 4].map(|time_ms| {
-            ledger.append(&Record::new(time_ms, Event::Exchange));
+            ledger.append(&Record::at(time_ms, Event::Exchange));
             ledger.commit().is_ok()
         })
     });
@@ -60,7 +60,7 @@ fn what_is_there_already_is_on_the_disk_too() {
 fn a_disk_that_has_failed_is_not_believed_again() {
     let directory = tempfile::tempdir().unwrap();
     let mut ledger = open(directory.path(), Durability::Power).unwrap();
-    ledger.append(&Record::new(2, Event::Exchange));
+    ledger.append(&Record::at(2, Event::Exchange));
     let mut ledger = std::thread::spawn(move || {
         break_the_disk();
         assert!(ledger.commit().is_err());
@@ -70,6 +70,6 @@ fn a_disk_that_has_failed_is_not_believed_again() {
     .unwrap();
     // This thread's disk is well.
     assert!(ledger.commit().is_err());
-    ledger.append(&Record::new(3, Event::Exchange));
+    ledger.append(&Record::at(3, Event::Exchange));
     assert!(ledger.commit().is_err());
 }

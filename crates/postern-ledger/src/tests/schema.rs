@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::record::Details;
-use postern_types::SqlState;
+use postern_types::{SqlState, TraceId, TraceParent};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -69,7 +69,7 @@ fn the_schema_refuses_what_no_stage_writes() {
 }
 
 fn details() -> impl Strategy<Value = Details> {
-    let counts = prop::array::uniform6(any::<Option<u64>>());
+    let counts = prop::array::uniform7(any::<Option<u64>>());
     let numbers = (any::<Option<u64>>(), any::<Option<u64>>(), any::<Option<u32>>());
     let rest = (
         any::<Option<[u8; 16]>>(),
@@ -78,7 +78,7 @@ fn details() -> impl Strategy<Value = Details> {
     );
     let words = (any::<bool>(), any::<bool>());
     (counts, numbers, rest, words).prop_map(|(counts, (reference, policy, epoch), rest, words)| {
-        let [rows, bytes, messages, statements, parts, duration_us] = counts;
+        let [rows, bytes, messages, statements, parts, duration_us, backend_us] = counts;
         Details {
             sqlstate: words.0.then_some(SqlState::CANNOT_CONNECT),
             reason: words.1.then_some("a-reason"),
@@ -89,6 +89,7 @@ fn details() -> impl Strategy<Value = Details> {
             statements,
             parts,
             duration_us,
+            backend_us,
             instance: rest.0.map(InstanceId),
             client: rest.1,
             policy,
@@ -116,6 +117,12 @@ proptest! {
         ledger.append(&Record {
             session: session.map(SessionId),
             exchange,
+            trace: exchange.map(|exchange| TraceParent {
+                trace: TraceId::of_exchange(SessionId([5; 16]), exchange),
+                parent: exchange.to_be_bytes(),
+                sampled: action,
+            }),
+            named: names.3.as_deref(),
             actor: names.0.as_deref(),
             tenant: names.1.as_deref(),
             action: action.then_some("select"),
@@ -125,7 +132,7 @@ proptest! {
             objects: &lists.0,
             roles: &lists.1,
             pattern: names.3.as_deref(),
-            ..Record::new(time_ms, Event::ALL[event])
+            ..Record::at(time_ms, Event::ALL[event])
         });
         ledger.close(NOW).unwrap();
         let (_, validator) = schema();

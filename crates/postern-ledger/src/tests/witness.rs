@@ -151,7 +151,7 @@ fn changes_without_a_new_chain_are_found_and_named() {
         ("edit", |f| f[1][1] = refused(&f[1][1]), "04.jsonl:2"),
         (
             "time",
-            |f| f[0][2] = f[0][2].replace("13:20.123Z", "13:19.123Z"),
+            |f| f[0][2] = f[0][2].replace("13:20.123000000Z", "13:19.123000000Z"),
             "01.jsonl:3",
         ),
         ("delete", |f| drop(f[1].remove(1)), "04.jsonl:2"),

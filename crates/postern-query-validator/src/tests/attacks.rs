@@ -71,6 +71,7 @@ fn one_bad_envelope_of_a_batch_does_not_harm_the_others() {
             body: RequestBody::Exchange {
                 ticket: ticket.clone(),
                 definitions: Vec::new(),
+                trace: None,
             },
         };
         let payload = query("select 1");
@@ -114,6 +115,7 @@ fn sessions_and_payloads_are_where_they_belong() {
     let exchange = RequestBody::Exchange {
         ticket: ticket.clone(),
         definitions: Vec::new(),
+        trace: None,
     };
     drops(SessionId::NONE, exchange, &query("select 1"), "session-mismatch");
     drops(

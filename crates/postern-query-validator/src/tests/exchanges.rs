@@ -52,6 +52,7 @@ fn an_allowed_query_runs_under_a_contract() {
             over: Default::default(),
             statements: Vec::new(),
             rules: 0,
+            trace: None,
         }
     );
     let record = kit.records.last().unwrap();

@@ -302,6 +302,7 @@ impl Kit {
         let body = RequestBody::Exchange {
             ticket: ticket.to_vec(),
             definitions: definitions.to_vec(),
+            trace: None,
         };
         let (clean, passed) = self.ask(body, payload);
         match &clean {

@@ -12,6 +12,7 @@ fn requests(ticket: &[u8]) -> [RequestBody; 6] {
         RequestBody::Exchange {
             ticket: ticket.to_vec(),
             definitions: Vec::new(),
+            trace: None,
         },
         RequestBody::CopyData {
             ticket: ticket.to_vec(),

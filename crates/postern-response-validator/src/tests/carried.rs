@@ -114,6 +114,7 @@ fn what_makes_no_sense_goes_no_further() {
         state: AnswerState::default(),
         unsolicited: false,
         steps: None,
+        since_us: 0,
     };
     let nonsense: Vec<(&str, Header, DirtyBody, &[u8])> = vec![
         (

@@ -111,6 +111,7 @@ fn contract(shape: StatementShape) -> Contract {
         over: OverCap::Refuse,
         statements: Vec::new(),
         rules: 0,
+        trace: None,
     }
 }
 
@@ -156,6 +157,7 @@ impl Ring {
             state: state.clone(),
             unsolicited: false,
             steps: self.steps,
+            since_us: 0,
         };
         self.sealed(header, body, payload)
     }
@@ -198,7 +200,7 @@ impl Ring {
         );
         assert!(!text.contains("secret"), "{reason}: {text}");
         let note = stepped.note.unwrap();
-        let record = note.record(NOW);
+        let record = note.record();
         assert_eq!(
             (record.level, record.result),
             (Level::Alert, Outcome::Refused),
@@ -207,7 +209,7 @@ impl Ring {
         assert_eq!(record.details.reason, Some(reason));
         let reference = record.details.reference.unwrap();
         assert!(
-            text.contains(&format!("(reference {reference})")),
+            text.contains(&format!("(reference {reference:016x})")),
             "{reason}: {text}"
         );
     }

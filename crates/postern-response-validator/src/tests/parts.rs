@@ -31,7 +31,7 @@ fn an_answer_passes_unchanged_and_is_recorded() {
     assert_eq!(before, Some(digest(&AnswerState::default())));
 
     let note = stepped.note.unwrap();
-    let record = note.record(NOW);
+    let record = note.record();
     assert_eq!(
         (record.event, record.level, record.result),
         (Event::Exchange, Level::Info, Outcome::Allowed)
@@ -66,7 +66,7 @@ fn parts_form_a_chain_with_records_at_both_ends() {
         events.push(
             stepped
                 .note
-                .map(|note| (note.record(NOW).event, note.record(NOW).details.rows)),
+                .map(|note| (note.record().event, note.record().details.rows)),
         );
         // The Backend's side of the same state machine.
         postern_inspect::check_part(&contract(ROWS), &state, payload, &mut Vec::new())
@@ -122,7 +122,7 @@ fn errors_are_told_as_the_contract_says_and_recorded_by_code() {
         "{text}"
     );
     let note = stepped.note.unwrap();
-    let record = note.record(NOW);
+    let record = note.record();
     assert_eq!(record.result, Outcome::Failed);
     assert_eq!(record.details.sqlstate, SqlState::parse("23505"));
 }
@@ -137,6 +137,7 @@ fn copy_in_is_announced() {
         state: AnswerState::default(),
         unsolicited: false,
         steps: None,
+        since_us: 0,
     };
     let found = ring.pass(&header, body, &message(b'G', b"\0\0\x01\0\0")).unwrap();
     assert!(matches!(
@@ -162,6 +163,7 @@ fn an_exchange_that_the_database_skips_is_answered_with_nothing() {
         state: SKIPPING,
         unsolicited: false,
         steps: None,
+        since_us: 0,
     };
     let found = ring.pass(&header, body, b"").unwrap();
     let Answer::Part {
@@ -189,6 +191,7 @@ fn only_what_the_contract_allows_comes_unsolicited() {
         state: AnswerState::default(),
         unsolicited: true,
         steps: None,
+        since_us: 0,
     };
 
     let sealed = ring.contract(&here, &listening);

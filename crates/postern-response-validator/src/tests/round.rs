@@ -31,6 +31,7 @@ fn a_round_makes_one_message_for_each_frontend_and_records_first() {
             state: AnswerState::default(),
             unsolicited: false,
             steps: None,
+            since_us: 0,
         };
         let dirty = Dirty {
             frontend: slot.parse().unwrap(),

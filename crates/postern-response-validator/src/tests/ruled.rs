@@ -85,7 +85,7 @@ fn judge(contract: &Contract, payload: &[u8]) -> Judged {
     let found = ring.open(&stepped);
     let records = stepped.note.iter().chain(&stepped.alerts);
     let alerts = records.filter_map(|note| {
-        let record = note.record(NOW);
+        let record = note.record();
         record.details.reason.map(|reason| (record.level, reason))
     });
     Judged {

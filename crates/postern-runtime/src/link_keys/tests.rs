@@ -82,7 +82,7 @@ async fn keys_turn_when_their_file_does_and_stay_when_it_is_wrong() {
 
     write(directory.path(), &[3]);
     assert_eq!(next(&keys).await, KeyNews::Turned { epoch: 3 });
-    let record = KeyNews::Turned { epoch: 3 }.record(7);
+    let record = KeyNews::Turned { epoch: 3 }.record();
     assert_eq!((record.event, record.details.epoch), (Event::KeysTurned, Some(3)));
 }
 

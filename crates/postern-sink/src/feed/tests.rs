@@ -28,7 +28,7 @@ impl Written {
             .ledger
             .get_or_insert_with(|| Ledger::open(&path, STAGE, InstanceId([1; 16]), 1).unwrap());
         for number in 0..records {
-            ledger.append(&Record::new(number, Event::Exchange));
+            ledger.append(&Record::at(number, Event::Exchange));
         }
         ledger.commit().unwrap();
     }

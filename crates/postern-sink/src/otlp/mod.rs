@@ -1,100 +1,31 @@
-//! OpenTelemetry logs (OTLP 1): what a record looks like there, and how it gets there.
+//! OpenTelemetry (OTLP 1): logs, traces, and how they get to a collector.
 //!
-//! The body is the record's line as it is in the ledger; attributes tell what is searched for most. A collector that
-//! answers has taken the records, so nothing else is needed to confirm them.
+//! A collector that answers has taken what it was sent, so nothing else is needed to confirm it.
 
+mod gather;
+mod logs;
+mod spans;
 mod transport;
 
-pub(crate) use transport::Otlp;
+pub(crate) use logs::Logs;
+pub(crate) use spans::Traces;
+pub(crate) use transport::Exporter;
 pub use transport::Protocol;
 
-use crate::feed::Entry;
-use crate::record::Fields;
 use jiff::Timestamp;
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use postern_types::Stage;
 
-/// Severity numbers of the logs data model, as its appendix maps those of Syslog.
-const INFO: i32 = 9;
-const WARN: i32 = 13;
-const ALERT: i32 = 19;
-
-/// What is sent for some records; those of a ledger keep their order.
-pub(crate) fn request(entries: &[Entry], host: &str, now: Timestamp) -> ExportLogsServiceRequest {
-    let observed = nanoseconds(now);
-    let of_stage = |stage: Stage| {
-        let own = entries.iter().filter(|entry| entry.stage == stage);
-        let log_records: Vec<_> = own.map(|entry| log_record(entry, observed)).collect();
-        (!log_records.is_empty()).then(|| ResourceLogs {
-            resource: Some(Resource {
-                attributes: vec![
-                    text("service.namespace", "postern"),
-                    text("service.name", &format!("postern-{stage}")),
-                    text("host.name", host),
-                ],
-                ..Resource::default()
-            }),
-            scope_logs: vec![ScopeLogs {
-                scope: Some(InstrumentationScope {
-                    name: "postern.audit".to_owned(),
-                    version: env!("CARGO_PKG_VERSION").to_owned(),
-                    ..InstrumentationScope::default()
-                }),
-                log_records,
-                ..ScopeLogs::default()
-            }],
-            ..ResourceLogs::default()
-        })
-    };
-    ExportLogsServiceRequest {
-        resource_logs: Stage::ALL.into_iter().filter_map(of_stage).collect(),
-    }
-}
-
-fn log_record(entry: &Entry, observed_time_unix_nano: u64) -> LogRecord {
-    let fields = Fields::of(&entry.line);
-    let mut attributes = vec![
-        number("postern.number", fields.number),
-        text("postern.result", &fields.result),
-    ];
-    let names = [
-        ("postern.session", &fields.session),
-        ("user.name", &fields.actor),
-        ("postern.tenant", &fields.tenant),
-        ("postern.action", &fields.action),
-        ("postern.reason", &fields.details.reason),
-        ("postern.reference", &fields.details.reference),
-        ("error.type", &fields.details.sqlstate),
-        ("client.address", &fields.details.client),
-    ];
-    attributes.extend(
-        names
-            .iter()
-            .filter_map(|(key, value)| Some(text(key, value.as_deref()?))),
-    );
-    attributes.extend(
-        fields
-            .exchange
-            .map(|exchange| number("postern.exchange", exchange)),
-    );
-    LogRecord {
-        // 0 says that it is not known.
-        time_unix_nano: fields.time.parse().map_or(0, nanoseconds),
-        observed_time_unix_nano,
-        severity_number: match &*fields.level {
-            "info" => INFO,
-            "warn" => WARN,
-            _ => ALERT,
-        },
-        severity_text: fields.level.into_owned(),
-        body: Some(string(&String::from_utf8_lossy(&entry.line))),
-        attributes,
-        event_name: format!("postern.{}", fields.event),
-        ..LogRecord::default()
+/// What speaks.
+fn resource(service: &str, host: &str) -> Resource {
+    Resource {
+        attributes: vec![
+            text("service.namespace", "postern"),
+            text("service.name", service),
+            text("host.name", host),
+        ],
+        ..Resource::default()
     }
 }
 
@@ -123,54 +54,5 @@ fn number(key: &str, value: u64) -> KeyValue {
             value: Some(Value::IntValue(i64::try_from(value).unwrap_or(i64::MAX))),
         }),
         ..KeyValue::default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_record_becomes_a_log_record() {
-        let line = r#"{"number":7,"time":"2026-11-23T10:00:00.123Z","level":"alert","event":"answer.alert","session":"ab","exchange":3,"actor":"ann","result":"refused","details":{"reason":"honey","client":"10.0.0.1","sqlstate":"42501"}}"#;
-        let entry = |stage, line: &str| Entry {
-            stage,
-            line: line.as_bytes().to_vec(),
-        };
-        let entries = [
-            entry(Stage::Backend, line),
-            entry(Stage::Frontend, "{}"),
-            entry(Stage::Backend, "no record"),
-        ];
-        let request = request(&entries, "shop-1", Timestamp::UNIX_EPOCH);
-        let services: Vec<_> = request.resource_logs.iter().map(|logs| &logs.resource).collect();
-        assert_eq!(services.len(), 2, "those of a stage go together");
-        let backend = &request.resource_logs[1];
-        let resource = &backend.resource.as_ref().unwrap().attributes;
-        assert!(resource.contains(&text("service.name", "postern-backend")));
-        assert!(resource.contains(&text("host.name", "shop-1")));
-        let [alert, nonsense] = backend.scope_logs[0].log_records.as_slice() else {
-            panic!("two records")
-        };
-        assert_eq!(alert.body, Some(string(line)));
-        assert_eq!(alert.time_unix_nano, 1_795_428_000_123_000_000);
-        assert_eq!(
-            (alert.severity_number, alert.severity_text.as_str()),
-            (ALERT, "alert")
-        );
-        assert_eq!(alert.event_name, "postern.answer.alert");
-        for attribute in [
-            number("postern.number", 7),
-            number("postern.exchange", 3),
-            text("postern.session", "ab"),
-            text("user.name", "ann"),
-            text("postern.reason", "honey"),
-            text("client.address", "10.0.0.1"),
-            text("error.type", "42501"),
-        ] {
-            assert!(alert.attributes.contains(&attribute), "{attribute:?}");
-        }
-        assert_eq!(nonsense.body, Some(string("no record")));
-        assert_eq!((nonsense.time_unix_nano, nonsense.severity_number), (0, ALERT));
     }
 }

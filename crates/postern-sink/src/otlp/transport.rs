@@ -2,13 +2,15 @@
 
 use crate::courier::{Fault, within};
 use crate::dial::dial;
-use crate::feed::Entry;
 use crate::http::{Http, Place, other, shown};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper_util::rt::TokioIo;
-use jiff::Timestamp;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use prost::Message as _;
 use serde::Deserialize;
 use tonic::transport::{Channel, Endpoint};
@@ -26,27 +28,51 @@ pub enum Protocol {
 }
 
 /// A collector, and the connection to it.
-pub(crate) struct Otlp {
+pub(crate) struct Exporter {
     protocol: Protocol,
     place: Place,
-    /// Name of this machine.
-    host: String,
     wire: Wire,
 }
 
 enum Wire {
     None,
-    Grpc(LogsServiceClient<Channel>, HeaderMap),
+    Grpc(Channel, HeaderMap),
     Http(Http),
 }
 
-impl Otlp {
+/// A request of one of OTLP's services.
+pub(crate) trait Signal: prost::Message + Sized {
+    /// What a collector answers.
+    type Answer: prost::Message + Default;
+
+    /// Sends it by gRPC.
+    fn by_grpc(channel: Channel, request: tonic::Request<Self>) -> impl Future<Output = Answered<Self>>;
+}
+
+type Answered<S> = Result<tonic::Response<<S as Signal>::Answer>, tonic::Status>;
+
+impl Signal for ExportLogsServiceRequest {
+    type Answer = ExportLogsServiceResponse;
+
+    async fn by_grpc(channel: Channel, request: tonic::Request<Self>) -> Answered<Self> {
+        LogsServiceClient::new(channel).export(request).await
+    }
+}
+
+impl Signal for ExportTraceServiceRequest {
+    type Answer = ExportTraceServiceResponse;
+
+    async fn by_grpc(channel: Channel, request: tonic::Request<Self>) -> Answered<Self> {
+        TraceServiceClient::new(channel).export(request).await
+    }
+}
+
+impl Exporter {
     /// Not connected yet.
-    pub(crate) fn new(protocol: Protocol, place: Place, host: &str) -> Otlp {
-        Otlp {
+    pub(crate) fn new(protocol: Protocol, place: Place) -> Exporter {
+        Exporter {
             protocol,
             place,
-            host: host.to_owned(),
             wire: Wire::None,
         }
     }
@@ -62,30 +88,17 @@ impl Otlp {
         Ok(())
     }
 
-    /// Hands some records over; the collector has them when it returns.
+    /// Hands a request over; the collector has it when it answers.
     ///
     /// # Errors
-    /// When the collector can't be reached, does not answer within 10 seconds, or does not take them.
-    pub(crate) async fn send(&mut self, entries: &[Entry]) -> Result<(), Fault> {
+    /// When the collector can't be reached, does not answer within 10 seconds, or does not take it.
+    pub(crate) async fn export<S: Signal>(&mut self, request: S) -> Result<S::Answer, Fault> {
         self.connect().await?;
-        let request = super::request(entries, &self.host, Timestamp::now());
-        let answer = match &mut self.wire {
-            Wire::None => return Ok(()),
-            Wire::Grpc(client, headers) => within(by_grpc(client, headers, request)).await?,
-            Wire::Http(http) => within(by_http(http, &request)).await?,
-        };
-        if let Some(partial) = answer
-            .partial_success
-            .filter(|partial| partial.rejected_log_records > 0)
-        {
-            // To send them again would change nothing (OTLP specification, "Partial Success").
-            tracing::error!(
-                rejected = partial.rejected_log_records,
-                "the collector refuses records, which stay in the ledgers alone: {}",
-                shown(&partial.error_message)
-            );
+        match &mut self.wire {
+            Wire::None => Ok(S::Answer::default()),
+            Wire::Grpc(channel, headers) => within(by_grpc(channel.clone(), headers, request)).await,
+            Wire::Http(http) => within(by_http(http, &request)).await,
         }
-        Ok(())
     }
 
     /// Lets go of a connection that has failed.
@@ -109,30 +122,23 @@ impl Otlp {
                     async { stream.ok_or_else(|| std::io::Error::other("the connection was lost")) }
                 });
                 let channel = endpoint.connect_with_connector(once).await.map_err(other)?;
-                Ok(Wire::Grpc(LogsServiceClient::new(channel), headers))
+                Ok(Wire::Grpc(channel, headers))
             }
         }
     }
 }
 
-async fn by_grpc(
-    client: &mut LogsServiceClient<Channel>,
-    headers: &HeaderMap,
-    request: ExportLogsServiceRequest,
-) -> Result<ExportLogsServiceResponse, Fault> {
+async fn by_grpc<S: Signal>(channel: Channel, headers: &HeaderMap, request: S) -> Result<S::Answer, Fault> {
     let metadata = tonic::metadata::MetadataMap::from_headers(headers.clone());
     let request = tonic::Request::from_parts(metadata, tonic::Extensions::default(), request);
-    let answer = client.export(request).await;
+    let answer = S::by_grpc(channel, request).await;
     answer
         .map(tonic::Response::into_inner)
         .map_err(|status| Fault::Refused(format!("{:?}: {}", status.code(), shown(status.message()))))
 }
 
-async fn by_http(
-    http: &mut Http,
-    request: &ExportLogsServiceRequest,
-) -> Result<ExportLogsServiceResponse, Fault> {
+async fn by_http<S: Signal>(http: &mut Http, request: &S) -> Result<S::Answer, Fault> {
     let protobuf = (CONTENT_TYPE, HeaderValue::from_static(PROTOBUF));
     let answer = http.post(&[protobuf], request.encode_to_vec()).await?;
-    ExportLogsServiceResponse::decode(answer).map_err(other)
+    S::Answer::decode(answer).map_err(other)
 }

@@ -66,6 +66,9 @@ impl Header {
         if let Some(exchange) = fields.exchange {
             put("exchange", &exchange.to_string(), out);
         }
+        if let Some(trace) = fields.trace_id() {
+            put("trace", &trace.to_string(), out);
+        }
         out.extend_from_slice(b"] ");
         out.extend_from_slice(&entry.line);
     }

@@ -106,7 +106,7 @@ impl Scene {
                         reason: refused.then_some("policy"),
                         ..Details::default()
                     },
-                    ..Record::new(now_ms(), Event::Exchange)
+                    ..Record::at(now_ms(), Event::Exchange)
                 });
             }
             ledger.commit().unwrap();

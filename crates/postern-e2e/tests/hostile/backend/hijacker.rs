@@ -28,6 +28,7 @@ impl Order {
                 contract: self.contract.clone(),
                 state: AnswerState::default(),
                 unsolicited: false,
+                since_us: 0,
                 steps: by_columns.then(|| steps_digest(&self.steps)),
             },
             payload: payload.to_vec(),

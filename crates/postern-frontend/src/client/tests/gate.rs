@@ -218,7 +218,13 @@ impl Gate {
             tls_mode: setup.tls_mode,
             tls,
             backends: vec!["backend-0".parse().unwrap()],
-            ledger: Ledger::open(ledger.path(), Stage::Frontend, instance, unix_ms()).unwrap(),
+            ledger: Ledger::open(
+                ledger.path(),
+                Stage::Frontend,
+                instance,
+                postern_runtime::unix_ms(),
+            )
+            .unwrap(),
             shutdown: CancellationToken::new(),
         }));
         let openers = Openers {

@@ -1,0 +1,107 @@
+//! What `postern up` does for the ledgers while the ring is up: sign, publish what was signed, pack what is old.
+
+use super::checkpoints::Notary;
+use super::{pack, publish};
+use crate::directory::RingDirectory;
+use crate::ring_config::AuditConfig;
+use postern_runtime::unix_ms;
+use postern_types::Stage;
+use std::collections::BTreeMap;
+
+/// Looks after the ledgers of a ring that is up.
+#[derive(Debug)]
+pub(crate) struct Upkeep {
+    config: AuditConfig,
+    notaries: BTreeMap<Stage, Notary>,
+    /// What went wrong last, by what was tried, so that it is told once.
+    told: BTreeMap<String, String>,
+}
+
+impl Upkeep {
+    /// As the ring's configuration says.
+    pub(crate) fn new(config: AuditConfig) -> Upkeep {
+        Upkeep {
+            config,
+            notaries: BTreeMap::new(),
+            told: BTreeMap::new(),
+        }
+    }
+
+    /// Signs what is new in each ledger. Reads all of them the first time, which takes its time.
+    ///
+    /// Gives what the operator should know, and did not hear yet.
+    pub(crate) fn sign(&mut self, ring: &RingDirectory) -> Vec<String> {
+        let mut news = Vec::new();
+        for stage in Stage::ALL {
+            let signed = self.sign_one(ring, stage);
+            let signed = signed.map_err(|error| format!("the ledger of {stage} was NOT signed: {error:#}"));
+            self.note(format!("sign {stage}"), signed, &mut news);
+        }
+        news
+    }
+
+    /// Publishes what is signed and was not published yet.
+    ///
+    /// Gives what the operator should know, and did not hear yet.
+    pub(crate) fn publish(&mut self, ring: &RingDirectory) -> Vec<String> {
+        let mut news = Vec::new();
+        for to in self.config.publish_to.clone() {
+            let place = to.display();
+            for stage in Stage::ALL {
+                let published = publish::add(ring.path(), stage, &to);
+                let published = published.map_err(|error| {
+                    format!("the checkpoints of {stage} were NOT published to {place}: {error:#}")
+                });
+                self.note(format!("publish {stage} {place}"), published, &mut news);
+            }
+        }
+        news
+    }
+
+    /// Packs what is no longer written to, if it shall.
+    ///
+    /// Gives what the operator should know, and did not hear yet.
+    pub(crate) fn pack(&mut self, ring: &RingDirectory) -> Vec<String> {
+        let mut news = Vec::new();
+        if !self.config.pack {
+            return news;
+        }
+        for stage in Stage::ALL {
+            let directory = ring.path().join("audit").join(stage.name());
+            let packed = match postern_ledger::pack(&directory) {
+                Ok(packed) => {
+                    news.extend(packed.iter().map(|one| pack::told(stage.name(), one)));
+                    Ok(())
+                }
+                // The stage has written nothing yet.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+                Err(error) => Err(format!("the ledger of {stage} could not be packed: {error}")),
+            };
+            self.note(format!("pack {stage}"), packed, &mut news);
+        }
+        news
+    }
+
+    fn note(&mut self, tried: String, done: Result<(), String>, news: &mut Vec<String>) {
+        match done {
+            Ok(()) => drop(self.told.remove(&tried)),
+            Err(error) => {
+                if self.told.get(&tried) != Some(&error) {
+                    news.push(error.clone());
+                    self.told.insert(tried, error);
+                }
+            }
+        }
+    }
+
+    fn sign_one(&mut self, ring: &RingDirectory, stage: Stage) -> anyhow::Result<()> {
+        // One that failed is opened anew: it then says everything that is wrong.
+        let mut notary = match self.notaries.remove(&stage) {
+            Some(notary) => notary,
+            None => Notary::open(ring, stage)?,
+        };
+        notary.sign(unix_ms())?;
+        self.notaries.insert(stage, notary);
+        Ok(())
+    }
+}
