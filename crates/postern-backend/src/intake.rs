@@ -102,6 +102,12 @@ impl Intake {
         }
     }
 
+    /// Counts the sessions that are open, at any time.
+    pub(crate) fn sessions(&self) -> impl Fn() -> usize + 'static {
+        let sessions = Rc::clone(&self.sessions);
+        move || sessions.borrow().open.len()
+    }
+
     /// Takes in until `stop`, then ends every session.
     ///
     /// # Errors

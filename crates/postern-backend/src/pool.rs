@@ -30,6 +30,17 @@ pub(crate) struct Pool {
     pub(crate) schema_epoch: Cell<u64>,
 }
 
+/// How many connections a pool has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PoolCounts {
+    /// Open or being opened.
+    pub(crate) taken: usize,
+    /// Of these, in nobody's use.
+    pub(crate) idle: usize,
+    /// Sessions that wait for one.
+    pub(crate) waiting: usize,
+}
+
 #[derive(Default)]
 struct State {
     /// Longest unused first.
@@ -92,6 +103,16 @@ impl Pool {
             acquire_timeout,
             state: Rc::default(),
             schema_epoch: Cell::new(0),
+        }
+    }
+
+    /// How many connections there are.
+    pub(crate) fn counts(&self) -> PoolCounts {
+        let state = self.state.borrow();
+        PoolCounts {
+            taken: state.taken,
+            idle: state.idle.len(),
+            waiting: state.waiting.len(),
         }
     }
 

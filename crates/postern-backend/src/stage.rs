@@ -4,11 +4,11 @@ use crate::config::BackendConfig;
 use crate::connect::Connector;
 use crate::intake::Intake;
 use crate::outbox::{self, Outbox, Outgoing};
-use crate::pool::Pool;
+use crate::pool::{Pool, PoolCounts};
 use crate::session::Shared;
 use anyhow::Context;
 use postern_bus::{Inlet, Outlet};
-use postern_runtime::{LinkKeys, StageContext};
+use postern_runtime::{LinkKeys, StageContext, Status};
 use postern_types::ring::DirtyBody;
 use postern_types::{InstanceId, Link, SessionId, Slot, Stage};
 use std::rc::Rc;
@@ -44,6 +44,7 @@ async fn serve(config: &mut BackendConfig, cx: StageContext) -> anyhow::Result<(
     );
     let outlet = Rc::new(Outlet::connect(&config.outlet).await.context("NATS-3 (outlet)")?);
     let inlet = Inlet::connect(&config.inlet).await.context("NATS-2 (inlet)")?;
+    let watched = outlet.watch();
 
     let (outbox, queue) = Outbox::new();
     let last_words = CancellationToken::new();
@@ -55,6 +56,8 @@ async fn serve(config: &mut BackendConfig, cx: StageContext) -> anyhow::Result<(
         cx.instance,
         config.frontends.clone(),
     ));
+    let status = Status::new(&config.ledger.directory, cx.stage, cx.instance, ledger.tally());
+    let status = status.on_bus(inlet.watch(), watched);
     let shared = Rc::new(Shared {
         pool,
         outbox,
@@ -64,6 +67,27 @@ async fn serve(config: &mut BackendConfig, cx: StageContext) -> anyhow::Result<(
         message_bytes: config.limits.message_bytes,
     });
     let opener = keyring.opener(Link::QueryValidatorToBackend)?;
+    let pool = Rc::clone(&shared);
+    let connections = move |of: fn(&PoolCounts) -> usize| {
+        let pool = Rc::clone(&pool);
+        move || u64::try_from(of(&pool.pool.counts())).unwrap_or(u64::MAX)
+    };
+    let status = status
+        .gauge(
+            "postern_database_connections",
+            "Connections to PostgreSQL that are open or being opened.",
+            connections(|counts| counts.taken),
+        )
+        .gauge(
+            "postern_database_connections_idle",
+            "Connections to PostgreSQL that nobody uses.",
+            connections(|counts| counts.idle),
+        )
+        .gauge(
+            "postern_database_sessions_waiting",
+            "Sessions that wait for a connection to PostgreSQL.",
+            connections(|counts| counts.waiting),
+        );
     let intake = Intake::new(
         cx.instance,
         opener,
@@ -72,6 +96,11 @@ async fn serve(config: &mut BackendConfig, cx: StageContext) -> anyhow::Result<(
         config.limits.sessions,
         config.limits.waiting_bytes,
     );
+    let sessions = intake.sessions();
+    let status = status.gauge("postern_sessions", "Sessions that are open.", move || {
+        u64::try_from(sessions()).unwrap_or(u64::MAX)
+    });
+    tokio::task::spawn_local(status.keep());
     cx.ready.announce()?;
     let result = intake.run(inlet, link_keys, cx.shutdown.clone()).await;
     tokio::time::sleep(LAST_WORDS).await;

@@ -67,6 +67,26 @@ pub(crate) struct Connection {
     _lookout: Arc<Lookout>,
 }
 
+/// Tells whether a connection is there.
+#[derive(Clone, Debug)]
+pub struct BusWatch(watch::Receiver<Standing>);
+
+impl BusWatch {
+    pub(crate) fn new(connection: &Connection) -> BusWatch {
+        BusWatch(connection.standing.clone())
+    }
+
+    /// The server has let us in, and the connection is not known to be lost.
+    pub fn is_up(&self) -> bool {
+        self.0.borrow().up
+    }
+
+    /// How often it was connected since the process began.
+    pub fn connections(&self) -> u64 {
+        self.0.borrow().generation
+    }
+}
+
 /// Ends the task that looks at the files.
 struct Lookout(AbortHandle);
 

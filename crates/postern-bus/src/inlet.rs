@@ -4,7 +4,7 @@
 //! It is bounded in messages and bytes, which bounds what can wait unread in this process.
 
 use crate::config::InletConfig;
-use crate::connection::{ConnectError, Connection, jittered};
+use crate::connection::{BusWatch, ConnectError, Connection, jittered};
 use crate::delivery::{Acks, Delivery};
 use crate::{DRAIN_BYTES, name};
 use async_nats::{Message, Subscriber};
@@ -70,6 +70,11 @@ struct Pull {
 }
 
 impl Inlet {
+    /// For whoever wants to know whether it is connected.
+    pub fn watch(&self) -> BusWatch {
+        BusWatch::new(&self.connection)
+    }
+
     /// Connects, and waits for as long as the server takes to be there. Whether stream and consumer exist
     /// is not checked here: [`Inlet::next`] waits for them too.
     ///

@@ -31,7 +31,7 @@ mod tls;
 mod version;
 
 pub use config::{InletConfig, OutletConfig};
-pub use connection::ConnectError;
+pub use connection::{BusWatch, ConnectError};
 pub use delivery::Delivery;
 pub use inlet::Inlet;
 pub use inspection::differences;

@@ -1,7 +1,7 @@
 //! Writing a hop.
 
 use crate::config::OutletConfig;
-use crate::connection::{ConnectError, Connection, Standing, jittered};
+use crate::connection::{BusWatch, ConnectError, Connection, Standing, jittered};
 use crate::{MAX_MESSAGE_BYTES, name};
 use async_nats::{Message, StatusCode, Subscriber};
 use bytes::Bytes;
@@ -78,6 +78,11 @@ pub enum PublishError {
 }
 
 impl Outlet {
+    /// For whoever wants to know whether it is connected.
+    pub fn watch(&self) -> BusWatch {
+        BusWatch::new(&self.shared.connection)
+    }
+
     /// Connects, and waits for as long as the server takes to be there. Must be called within a Tokio
     /// runtime, which then also drives the confirmations.
     ///

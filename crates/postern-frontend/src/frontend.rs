@@ -264,6 +264,11 @@ impl Frontend {
         self.signed_in.set(self.signed_in.get().saturating_sub(1));
     }
 
+    /// Sessions that are signed in.
+    pub fn sessions(&self) -> usize {
+        self.signed_in.get()
+    }
+
     /// Hands on what a session has got ready for the ring, and writes down what it has to say. Answers must
     /// not be written to the client before [`Frontend::commit`].
     pub fn collect(&self, session: &mut Session) -> bool {

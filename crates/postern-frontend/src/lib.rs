@@ -44,7 +44,7 @@ use crate::tls::CertificateFiles;
 use anyhow::Context as _;
 use postern_bus::{Inlet, Outlet};
 use postern_ledger::{Event, Level, Outcome, Record};
-use postern_runtime::{LinkKeys, StageContext, unix_ms};
+use postern_runtime::{LinkKeys, StageContext, Status, unix_ms};
 use postern_types::Link;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -79,6 +79,7 @@ async fn live(config: FrontendConfig, context: StageContext) -> anyhow::Result<(
         answers: keyring.opener(Link::ResponseValidatorToFrontend)?,
         sign_in: keyring.opener(Link::QueryValidatorToFrontend)?,
     };
+    let directory = config.ledger.directory.clone();
     let ledger = config.ledger.open(context.stage, context.instance, unix_ms())?;
     let listener =
         listener::bind(config.listen).with_context(|| format!("can't listen on {}", config.listen))?;
@@ -89,6 +90,8 @@ async fn live(config: FrontendConfig, context: StageContext) -> anyhow::Result<(
         connected = connected => connected?,
         () = context.shutdown.cancelled() => return Ok(()),
     };
+    let status = Status::new(&directory, context.stage, context.instance, ledger.tally());
+    let status = status.on_bus(inlet.watch(), outlet.watch());
     let frontend = Rc::new(Frontend::new(Parts {
         slot: config.slot,
         session_limits,
@@ -100,6 +103,11 @@ async fn live(config: FrontendConfig, context: StageContext) -> anyhow::Result<(
         shutdown: context.shutdown.clone(),
     }));
     tracing::info!(listen = %config.listen, "accepting clients");
+    let counted = Rc::clone(&frontend);
+    let status = status.gauge("postern_sessions", "Sessions that are signed in.", move || {
+        u64::try_from(counted.sessions()).unwrap_or(u64::MAX)
+    });
+    tokio::task::spawn_local(status.keep());
     context.ready.announce()?;
 
     tokio::task::spawn_local(listener::run(listener, door, Rc::clone(&frontend)));

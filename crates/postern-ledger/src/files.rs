@@ -152,6 +152,18 @@ pub(crate) enum Head {
     At(Link),
 }
 
+/// Number of the last committed record of the ledger in a directory; 0 when there is none.
+///
+/// # Errors
+/// When the head can't be read.
+pub fn committed(directory: &Path) -> io::Result<u64> {
+    match read_head(directory)? {
+        Head::At(link) => Ok(link.number),
+        Head::Empty => Ok(0),
+        Head::Unreadable => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
 /// Reads the head of a directory.
 pub(crate) fn read_head(directory: &Path) -> io::Result<Head> {
     let mut bytes = Vec::with_capacity(HEAD_BYTES + 1);

@@ -5,12 +5,14 @@ use crate::files;
 use crate::line;
 use crate::record::{Details, Event, Level, Outcome, Record};
 use crate::recover;
+use crate::tally::Tally;
 use postern_types::{InstanceId, Stage};
 use serde::{Deserialize, Serialize};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Size in bytes after which a new file begins.
@@ -111,6 +113,7 @@ pub struct Ledger {
     /// The last record in `pending`, or `committed`.
     last: Link,
     pending: Vec<u8>,
+    tally: Arc<Tally>,
 }
 
 impl Ledger {
@@ -172,6 +175,7 @@ impl Ledger {
             committed: place.link,
             last: place.link,
             pending: Vec::new(),
+            tally: Arc::default(),
         };
         ledger.append_opening(instance, now_ms, place.torn);
         ledger.commit().map_err(io)?;
@@ -221,6 +225,11 @@ impl Ledger {
         self
     }
 
+    /// Counts of what is written down.
+    pub fn tally(&self) -> Arc<Tally> {
+        Arc::clone(&self.tally)
+    }
+
     /// Records that were dropped because the disk is full; 0 when all are written.
     pub fn lost(&self) -> u64 {
         self.lost
@@ -252,6 +261,7 @@ impl Ledger {
     /// succeeded.
     pub fn append(&mut self, record: &Record<'_>) {
         self.collected = self.collected.saturating_add(1);
+        self.tally.count(record);
         self.last = line::write(record, self.stage, &self.last, &mut self.pending);
     }
 
@@ -277,7 +287,7 @@ impl Ledger {
                 self.drop_pending();
                 Ok(())
             }
-            written => written,
+            written => written.inspect_err(|_| self.tally.commit_failed()),
         }
     }
 
@@ -326,6 +336,7 @@ impl Ledger {
             );
         }
         (self.lost, self.collected) = (0, 0);
+        self.tally.committed(self.pending.len() as u64, 0);
         self.pending.clear();
         self.pending.shrink_to(KEPT_BUFFER_BYTES);
         Ok(())
@@ -357,6 +368,7 @@ impl Ledger {
             });
         }
         self.collected = 0;
+        self.tally.committed(0, self.lost);
     }
 
     /// Records `stage.stop`, commits, and forces everything to the disk.

@@ -12,7 +12,7 @@ use postern_bus::relay::{self, Output, Step};
 use postern_bus::{Inlet, Outlet};
 use postern_ledger::{Details, Event, Ledger, Level, Outcome, Record, StatementDigest};
 use postern_policy::Policy;
-use postern_runtime::{LinkKeys, Reload, StageContext, unix_ms};
+use postern_runtime::{LinkKeys, Reload, StageContext, Status, unix_ms};
 use std::io;
 use std::time::Instant;
 
@@ -26,6 +26,7 @@ const LOOK_MS: u64 = 1000;
 /// can't be written.
 pub async fn run(config: QueryValidatorConfig, context: StageContext) -> anyhow::Result<()> {
     let now_ms = unix_ms();
+    let directory = config.ledger.directory.clone();
     let mut ledger = config.ledger.open(context.stage, context.instance, now_ms)?;
     let mut policy_watch = PolicyWatch::new(&config.policy_directory);
     let policy = policy_watch
@@ -65,7 +66,10 @@ pub async fn run(config: QueryValidatorConfig, context: StageContext) -> anyhow:
     let inlet = Inlet::connect(&config.inlet).await?;
     let outlet = Outlet::connect(&config.outlet).await?;
     context.ready.announce()?;
-    relay::run(inlet, outlet, &mut stage, context.shutdown.cancelled()).await?;
+    let status = Status::new(&directory, context.stage, context.instance, stage.ledger.tally());
+    let status = status.on_bus(inlet.watch(), outlet.watch());
+    let work = relay::run(inlet, outlet, &mut stage, context.shutdown.cancelled());
+    status.beside(work).await?;
     stage.ledger.close(unix_ms())?;
     Ok(())
 }

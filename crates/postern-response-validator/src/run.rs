@@ -3,7 +3,7 @@
 use crate::{Config, Relay, Validator, Watch};
 use anyhow::Context;
 use postern_bus::{Inlet, Outlet, relay};
-use postern_runtime::{LinkKeys, Reload, StageContext, StageResult, unix_ms};
+use postern_runtime::{LinkKeys, Reload, StageContext, StageResult, Status, unix_ms};
 
 /// Runs the Response Validator until it is asked to stop.
 ///
@@ -24,9 +24,17 @@ pub async fn run(config: Config, context: StageContext) -> StageResult {
         .ready
         .announce()
         .context("the ready file can't be written")?;
+    let status = Status::new(
+        &config.ledger.directory,
+        context.stage,
+        context.instance,
+        ledger.tally(),
+    );
+    let status = status.on_bus(inlet.watch(), outlet.watch());
     let mut step = Relay::new(validator, ledger, config.outlet.stream, unix_ms)
         .watching(watch, Reload::on_hang_up()?)
         .turning(keys);
-    relay::run(inlet, outlet, &mut step, context.shutdown.cancelled()).await?;
+    let work = relay::run(inlet, outlet, &mut step, context.shutdown.cancelled());
+    status.beside(work).await?;
     step.close().context("the end can't be recorded")
 }

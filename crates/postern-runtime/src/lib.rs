@@ -22,6 +22,7 @@ mod main_loop;
 mod policy_files;
 mod reload;
 pub mod sandbox;
+mod status;
 mod telemetry;
 
 pub use clock::unix_ms;
@@ -35,5 +36,6 @@ pub use main_loop::{Program, StageResult, program_main, stage_main};
 pub use policy_files::{PolicyFiles, Stamp};
 pub use postern_bus::{Secret, SecretError};
 pub use reload::Reload;
+pub use status::{READY, STATUS_EVERY, STATUS_FILE, Status, WRITTEN};
 pub use telemetry::{InvalidLogFilter, LOG_VARIABLE, start_log};
 pub use tokio_util::sync::CancellationToken;

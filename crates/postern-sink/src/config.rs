@@ -11,6 +11,7 @@ use postern_bus::SecretSource;
 use postern_runtime::sandbox::{Needs, SandboxError, SandboxMode, Sandboxed};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,9 +34,20 @@ pub struct SinksConfig {
     /// How much the process insists on its sandbox.
     #[serde(default)]
     pub sandbox: SandboxMode,
+    /// Where metrics and health of the stages are served; nowhere without it.
+    #[serde(default)]
+    pub metrics: Option<MetricsConfig>,
     /// By name: lower-case letters, digits, `-`.
     #[serde(default)]
     pub sinks: BTreeMap<String, SinkConfig>,
+}
+
+/// Metrics and health of the stages, by HTTP.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// Address that only those who watch can reach, such as `127.0.0.1:9464`.
+    pub listen: SocketAddr,
 }
 
 /// One sink.
@@ -395,6 +407,9 @@ impl Sandboxed for SinksConfig {
             .reading(&self.audit_directory)
             .reading(postern_bus::NO_CERTIFICATES)
             .writing(&self.positions_directory);
+        if let Some(metrics) = self.metrics {
+            needs = needs.listening_on(metrics.listen.port());
+        }
         for sink in self.sinks.values() {
             needs = match sink.reach() {
                 Reach::Tcp(address) => {

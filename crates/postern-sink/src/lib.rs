@@ -6,7 +6,8 @@
 //! order within a ledger, and none is left out. Stage, number and hash tell two copies from two records.
 //!
 //! It runs as a process of its own, in a sandbox that reads the ledgers and connects to the collectors, so that no
-//! stage needs a route to any of them. It trusts its configuration. What collectors answer is only looked at for an
+//! stage needs a route to any of them. It also serves what the stages tell of themselves ([`metrics`]), so that no stage
+//! listens to anybody who watches. It trusts its configuration. What collectors answer is only looked at for an
 //! end or a status; lines of ledgers are passed on as they are. Not in it: keys of links or of the ledgers'
 //! signatures, and any route to the ring, to clients or to the database.
 
@@ -15,6 +16,7 @@ mod courier;
 mod dial;
 mod feed;
 mod http;
+mod metrics;
 mod otlp;
 mod positions;
 mod record;
@@ -22,7 +24,9 @@ mod syslog;
 mod tls;
 mod webhook;
 
-pub use config::{OtlpConfig, SinkConfig, SinksConfig, SyslogConfig, TracesConfig, WebhookConfig};
+pub use config::{
+    MetricsConfig, OtlpConfig, SinkConfig, SinksConfig, SyslogConfig, TracesConfig, WebhookConfig,
+};
 pub use feed::{Entry, Feed, Oddity};
 pub use otlp::Protocol;
 pub use positions::{Mark, Positions, PositionsFile};
@@ -31,7 +35,9 @@ pub use syslog::Framing;
 pub use tls::TlsConfig;
 pub use webhook::Format;
 
+use anyhow::Context as _;
 use courier::Courier;
+use metrics::Site;
 use postern_runtime::Life;
 
 /// Runs all sinks until it is asked to stop; each then gets what it has been sent confirmed, as far as time allows.
@@ -44,10 +50,25 @@ pub async fn run(config: SinksConfig, life: Life) -> anyhow::Result<()> {
         Courier::new(name, target, &config)
     });
     let couriers = couriers.collect::<anyhow::Result<Vec<_>>>()?;
+    let listener = match &config.metrics {
+        Some(metrics) => {
+            let listener = metrics::listen(metrics).await;
+            Some(listener.with_context(|| format!("can't listen on {}", metrics.listen))?)
+        }
+        None => None,
+    };
     life.ready.announce()?;
     let local = tokio::task::LocalSet::new();
     local
         .run_until(async {
+            if let Some(listener) = listener {
+                let site = Site {
+                    audit: config.audit_directory.clone(),
+                    positions: config.positions_directory.clone(),
+                    sinks: config.sinks.keys().cloned().collect(),
+                };
+                tokio::task::spawn_local(metrics::serve(listener, site));
+            }
             let running: Vec<_> = couriers
                 .into_iter()
                 .map(|courier| tokio::task::spawn_local(courier.run(life.shutdown.clone())))
@@ -55,6 +76,8 @@ pub async fn run(config: SinksConfig, life: Life) -> anyhow::Result<()> {
             for courier in running {
                 courier.await?;
             }
+            // Where there are metrics only.
+            life.shutdown.cancelled().await;
             Ok(())
         })
         .await

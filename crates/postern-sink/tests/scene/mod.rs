@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test takes what it needs")]
 
 use postern_ledger::{Details, Event, Ledger, Level, Outcome, Record};
+use postern_sink::{Mark, Positions};
 use postern_testkit::process::Process;
 use postern_testkit::{Signal, Stage};
 use postern_types::InstanceId;
@@ -73,11 +74,23 @@ impl Scene {
         self.files.path().join("audit/sent/siem.json")
     }
 
-    /// Waits until something was confirmed.
+    /// Waits until the collector has confirmed everything.
     pub(crate) fn wait_for_position(&self) {
         let end = Instant::now() + PATIENCE;
-        while !self.position().exists() {
-            assert!(Instant::now() < end, "nothing is confirmed: {}", self.log());
+        let all: BTreeMap<Stage, usize> = Stage::ALL.map(|stage| (stage, self.lines(stage).len())).into();
+        let confirmed = || -> Option<BTreeMap<Stage, usize>> {
+            let text = fs::read(self.position()).ok()?;
+            let positions: Positions = serde_json::from_slice(&text).ok()?;
+            let number = |mark: Mark| usize::try_from(mark.number).unwrap();
+            Some(
+                positions
+                    .into_iter()
+                    .map(|(stage, mark)| (stage, number(mark)))
+                    .collect(),
+            )
+        };
+        while confirmed().as_ref() != Some(&all) {
+            assert!(Instant::now() < end, "not all is confirmed: {}", self.log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -136,16 +149,17 @@ impl Scene {
 
     /// What the ledgers hold.
     fn written(&self) -> Lines {
-        let lines = |stage: Stage| {
-            let files = self.ledger_files(stage);
-            let text: String = files
-                .iter()
-                .map(|file| fs::read_to_string(file).unwrap())
-                .collect();
-            text.lines().map(str::to_owned).collect()
-        };
         let name = |stage: Stage| format!("postern-{stage}");
-        Stage::ALL.map(|stage| (name(stage), lines(stage))).into()
+        Stage::ALL.map(|stage| (name(stage), self.lines(stage))).into()
+    }
+
+    fn lines(&self, stage: Stage) -> Vec<String> {
+        let files = self.ledger_files(stage);
+        let text: String = files
+            .iter()
+            .map(|file| fs::read_to_string(file).unwrap())
+            .collect();
+        text.lines().map(str::to_owned).collect()
     }
 
     /// Waits until a collector, which has received what `received` says, holds what the ledgers hold, no less and no
