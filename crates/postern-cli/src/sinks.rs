@@ -10,7 +10,7 @@ use std::io;
 
 /// What `postern init` writes: nothing to run, and how to change that.
 pub(crate) const FIRST_SINKS_FILE: &str = "\
-# Where the audit records go besides the ledgers in audit/. `postern up` runs postern-sink when a sink is named here.
+# Where the audit records go besides the ledgers in audit/. `postern up` runs postern-sink when a sink or metrics are named here.
 # Each record is sent at least once and in the order of its ledger; what a collector has not taken waits in the ledger.
 # Paths are relative to this file.
 
@@ -45,6 +45,18 @@ sandbox = \"required\"
 # format = \"postern\"
 # repeat_after_s = 300
 #
+# Traces (OTLP): each query's way round the ring. sample_ratio says how many, where the client names no trace of its own.
+# [sinks.traces]
+# kind = \"traces\"
+# protocol = \"grpc\"
+# endpoint = \"http://127.0.0.1:4317\"
+# sample_ratio = 1.0
+#
+# Metrics for Prometheus, health and readiness of each stage: /STAGE/metrics, /STAGE/health, /STAGE/ready. There is no
+# password: only those who watch should reach it.
+# [metrics]
+# listen = \"127.0.0.1:9464\"
+#
 # [sinks.local]
 # kind = \"syslog\"
 # address = \"unix:/dev/log\"
@@ -55,18 +67,29 @@ sandbox = \"required\"
 /// # Errors
 /// When the file can't be read, or is not TOML.
 pub(crate) fn names(ring: &RingDirectory) -> anyhow::Result<Vec<String>> {
-    let path = ring.sinks_config_file();
-    let text = match fs::read_to_string(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.with_context(|| format!("can't read {}", path.display()))?,
-    };
-    let table: toml::Table = text
-        .parse()
-        .with_context(|| format!("error in {}", path.display()))?;
+    let table = read(ring)?;
     let sinks = table.get("sinks").and_then(toml::Value::as_table);
     Ok(sinks
         .map(|sinks| sinks.keys().cloned().collect())
         .unwrap_or_default())
+}
+
+/// Whether there is anything for `postern-sink` to do: a sink, or metrics to serve.
+///
+/// # Errors
+/// As [`names`].
+pub(crate) fn is_wanted(ring: &RingDirectory) -> anyhow::Result<bool> {
+    Ok(!names(ring)?.is_empty() || read(ring)?.contains_key("metrics"))
+}
+
+fn read(ring: &RingDirectory) -> anyhow::Result<toml::Table> {
+    let path = ring.sinks_config_file();
+    let text = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        other => other.with_context(|| format!("can't read {}", path.display()))?,
+    };
+    text.parse()
+        .with_context(|| format!("error in {}", path.display()))
 }
 
 /// The last record of each ledger that a sink's collector has confirmed; a stage is left out where there is none.
@@ -91,7 +114,7 @@ mod tests {
         assert!(names(&ring).unwrap().is_empty());
         let write = |text: &str| fs::write(ring.sinks_config_file(), text).unwrap();
         write(FIRST_SINKS_FILE);
-        assert!(names(&ring).unwrap().is_empty());
+        assert!(!is_wanted(&ring).unwrap());
         // The examples are good ones.
         write(
             &FIRST_SINKS_FILE
@@ -99,7 +122,13 @@ mod tests {
                 .replace("# kind", "kind")
                 .replace("# address", "address"),
         );
-        assert_eq!(names(&ring).unwrap(), ["local", "otel", "pager", "siem"]);
+        assert_eq!(
+            names(&ring).unwrap(),
+            ["local", "otel", "pager", "siem", "traces"]
+        );
+        assert!(is_wanted(&ring).unwrap());
+        write("[metrics]\nlisten = '127.0.0.1:9464'\n");
+        assert!(names(&ring).unwrap().is_empty() && is_wanted(&ring).unwrap());
         write("sinks");
         assert!(names(&ring).unwrap_err().to_string().contains("sinks.toml"));
     }

@@ -91,6 +91,10 @@ client_networks = [\"0.0.0.0/0\", \"::/0\"]
 # prefer: TLS when the client asks for it; require: no sign-in without TLS; disable: never.
 tls_mode = \"prefer\"
 
+# Whether a comment like /*traceparent='00-…-01'*/ at the beginning or end of a statement names the trace it belongs to.
+# It decides nothing; all records of the exchange carry it.
+# trace_comments = true
+
 # The certificate that clients see, and its key. Put others there, and clients that connect from then on see them.
 tls_certificate_file = \"tls/server.crt\"
 tls_key_file = \"{key}\"

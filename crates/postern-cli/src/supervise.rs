@@ -140,7 +140,7 @@ fn remove(file: &std::path::Path) -> anyhow::Result<()> {
 /// What there is to run: the ring, and its sinks if there are any.
 fn parts(ring: &RingDirectory) -> anyhow::Result<Vec<Part>> {
     let mut parts = Part::ALL.to_vec();
-    if !sinks::names(ring)?.is_empty() {
+    if sinks::is_wanted(ring)? {
         parts.push(Part::Sinks);
     }
     Ok(parts)

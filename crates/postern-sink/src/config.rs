@@ -11,7 +11,7 @@ use postern_bus::SecretSource;
 use postern_runtime::sandbox::{Needs, SandboxError, SandboxMode, Sandboxed};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -325,6 +325,10 @@ fn place(
         None => (rest, String::new()),
     };
     let (name, _) = host_and_port(address)?;
+    ensure!(
+        scheme != "http" || headers.is_empty() || is_this_machine(name),
+        "`headers` are secrets: over http:// anybody on the way to `{name}` could read them; take https://"
+    );
     let tls = match (scheme, tls) {
         ("http", None) => None,
         ("http", Some(_)) => anyhow::bail!("`tls` is for https:// only, and would not be heeded"),
@@ -338,6 +342,12 @@ fn place(
         tls,
         headers: headers.clone(),
     })
+}
+
+/// What is sent there does not leave this machine.
+fn is_this_machine(host: &str) -> bool {
+    let address = host.parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 impl SyslogConfig {

@@ -61,32 +61,39 @@ fn what_arrives_is_what_the_ledgers_hold() {
 }
 
 #[test]
-fn whatever_a_collector_does_costs_no_record() {
-    for protocol in BOTH {
-        let (mut scene, receiver) = (Scene::new(), Receiver::start(protocol, None));
-        configure(&scene, protocol, &receiver, "");
-        scene.run_sink();
-        for (mood, told) in [
-            (Mood::Broken, "out of[31m order"),
-            (Mood::Resets, "the collector does not take records"),
-            (Mood::Swallows, "the collector does not take records"),
-            (Mood::Silent, "it has taken nothing for 10 s"),
-        ] {
-            println!("{protocol:?}: {mood:?}");
-            receiver.feel(mood);
-            let before = scene.log().len();
-            // The connection that is there is not one that is reset.
-            if mood == Mood::Resets {
-                scene.kill_sink();
-                scene.run_sink();
-            }
-            scene.write(300);
-            scene.wait_for_log_after(before, told);
-            assert!(!scene.log().contains('\u{1b}'));
-            receiver.feel(Mood::Good);
-            scene.wait_for_all(|| receiver.received());
-            scene.wait_for_log_after(before, "the collector takes records again");
+fn whatever_a_collector_does_by_grpc_costs_no_record() {
+    whatever_it_does(Protocol::Grpc);
+}
+
+#[test]
+fn whatever_a_collector_does_by_http_costs_no_record() {
+    whatever_it_does(Protocol::Http);
+}
+
+fn whatever_it_does(protocol: Protocol) {
+    let (mut scene, receiver) = (Scene::new(), Receiver::start(protocol, None));
+    configure(&scene, protocol, &receiver, "");
+    scene.run_sink();
+    for (mood, told) in [
+        (Mood::Broken, "out of[31m order"),
+        (Mood::Resets, "the collector does not take records"),
+        (Mood::Swallows, "the collector does not take records"),
+        (Mood::Silent, "it has taken nothing for 10 s"),
+    ] {
+        println!("{protocol:?}: {mood:?}");
+        receiver.feel(mood);
+        let before = scene.log().len();
+        // The connection that is there is not one that is reset.
+        if mood == Mood::Resets {
+            scene.kill_sink();
+            scene.run_sink();
         }
+        scene.write(300);
+        scene.wait_for_log_after(before, told);
+        assert!(!scene.log().contains('\u{1b}'));
+        receiver.feel(Mood::Good);
+        scene.wait_for_all(|| receiver.received());
+        scene.wait_for_log_after(before, "the collector takes records again");
     }
 }
 

@@ -26,7 +26,7 @@ fn every_way_is_understood() {
         "address = \"unix:/dev/log\"",
         "protocol = \"grpc\"\nendpoint = \"http://127.0.0.1:4317\"",
         "protocol = \"grpc\"\nendpoint = \"https://otel:4317\"\ntls = { ca_file = \"c\" }\nheaders = { authorization = \"t\" }",
-        "protocol = \"http\"\nendpoint = \"http://[::1]:4318\"",
+        "protocol = \"http\"\nendpoint = \"http://[::1]:4318\"\nheaders = { authorization = \"t\" }",
         "protocol = \"http\"\nendpoint = \"http://otel:4318/otlp/v1/logs\"",
         "url = \"http://10.0.0.1:9093/api/v2/alerts\"\nformat = \"alertmanager\"\nrepeat_after_s = 0",
         "url = \"https://hooks:443/x/y\"\ntls = { ca_file = \"c\" }\nformat = \"slack\"\nsecret_file = { env = \"HOOK\" }",
@@ -75,6 +75,14 @@ fn what_can_not_work_is_refused_with_what_to_do() {
             "https:// only",
         ),
         ("protocol = \"grpc\"\nendpoint = \"tcp://otel:4317\"", "not a way"),
+        (
+            "protocol = \"http\"\nendpoint = \"http://otel:4318\"\nheaders = { authorization = \"t\" }",
+            "anybody on the way",
+        ),
+        (
+            "url = \"http://10.0.0.7:80/x\"\nheaders = { authorization = \"t\" }",
+            "anybody on the way",
+        ),
         ("url = \"hooks:80\"", "https://host:port"),
         ("url = \"https://hooks/x\"", "names no port"),
     ] {
