@@ -104,6 +104,17 @@ impl Process {
     }
 }
 
+/// Processor time that a process has used so far, in steps of 10 ms; `None` when there is no such process.
+pub fn cpu_time(pid: u32) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, which is in parentheses, may have anything in it. After it come the state and, 11 fields on, the times.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    let both = ticks()?.checked_add(ticks()?)?;
+    Some(Duration::from_secs(both) / u32::try_from(rustix::param::clock_ticks_per_second()).ok()?)
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();

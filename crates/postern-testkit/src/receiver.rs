@@ -126,6 +126,14 @@ impl Receiver {
         self.shared.arrived.lock().unwrap().clone()
     }
 
+    /// How many log records have arrived.
+    ///
+    /// # Panics
+    /// When the receiver has.
+    pub fn count(&self) -> usize {
+        self.shared.arrived.lock().unwrap().len()
+    }
+
     /// Service and span, in the order of their arrival.
     ///
     /// # Panics

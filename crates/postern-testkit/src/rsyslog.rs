@@ -2,7 +2,7 @@
 
 use crate::authority::Authority;
 use crate::port::{self, Port};
-use crate::process::Process;
+use crate::process::{Process, cpu_time};
 use anyhow::Context as _;
 use rustix::process::Signal;
 use std::ffi::OsString;
@@ -171,6 +171,12 @@ impl Rsyslog {
         if let Some(process) = &self.process {
             process.signal(signal);
         }
+    }
+
+    /// Processor time that it has used since it was started.
+    pub fn cpu_time(&self) -> Duration {
+        let pid = self.process.as_ref().map(Process::pid);
+        pid.and_then(cpu_time).unwrap_or_default()
     }
 
     /// What `address` in `sinks.toml` says of it.
