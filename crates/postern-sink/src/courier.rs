@@ -12,14 +12,17 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
-/// Most bytes of records that are sent at a time.
-const BATCH_BYTES: usize = 512 * 1024;
+/// Most bytes of records that are sent at a time. A collector takes 4 MiB of a gRPC message unless it is told otherwise,
+/// and a record becomes about half as long again on its way there.
+const BATCH_BYTES: usize = 1024 * 1024;
 /// So much is sent before it must be confirmed: as much is sent again when a connection is lost.
 const UNCONFIRMED_BYTES: usize = 16 * 1024 * 1024;
 /// ... or so long.
 const UNCONFIRMED_FOR: Duration = Duration::from_secs(5);
-/// How often new records are looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often new records are looked for, where people wait to be told.
+const LOOK_FOR_ALERTS_EVERY: Duration = Duration::from_millis(20);
+/// ... and elsewhere: what is sent at a time costs about as much whether it is little or much.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// A collector that is down is told of again so often.
@@ -76,6 +79,13 @@ pub(crate) enum Target {
 }
 
 impl Target {
+    fn look_every(&self) -> Duration {
+        match self {
+            Target::Syslog(_) | Target::Logs(_) | Target::Traces(_) => LOOK_EVERY,
+            Target::Webhook(_) => LOOK_FOR_ALERTS_EVERY,
+        }
+    }
+
     async fn connect(&mut self) -> Result<(), Fault> {
         match self {
             Target::Syslog(syslog) => syslog.connect().await,
@@ -161,8 +171,9 @@ impl Courier {
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
             let wait = match self.carry().await {
-                Ok(true) => Duration::ZERO,
-                Ok(false) => LOOK_EVERY,
+                Ok(()) if self.feed.has_more() => Duration::ZERO,
+                // Were it not to wait, it would send each record by itself while the ring is busy.
+                Ok(()) => self.target.look_every(),
                 Err(fault) => self.failed(&fault),
             };
             tokio::select! {
@@ -175,12 +186,15 @@ impl Courier {
 
     /// Sends what there is and has it confirmed.
     async fn finish(&mut self) -> Result<(), Fault> {
-        while self.carry().await? {}
+        self.carry().await?;
+        while self.feed.has_more() {
+            self.carry().await?;
+        }
         self.confirm().await
     }
 
-    /// Sends some records and has them confirmed when it is time; whether there was anything to send.
-    async fn carry(&mut self) -> Result<bool, Fault> {
+    /// Sends some records and has them confirmed when it is time.
+    async fn carry(&mut self) -> Result<(), Fault> {
         if self.failing.is_some() {
             // While nobody is there, no ledger is read.
             self.target.connect().await?;
@@ -205,7 +219,7 @@ impl Courier {
         {
             self.confirm().await?;
         }
-        Ok(!entries.is_empty())
+        Ok(())
     }
 
     async fn confirm(&mut self) -> Result<(), Fault> {

@@ -1,11 +1,15 @@
 //! Reads the ledgers of a ring on from a position.
 
 use crate::positions::{Mark, Positions};
+use bytes::{Bytes, BytesMut};
 use postern_ledger::{Seal, TailReader, seal_of};
 use postern_types::Stage;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// Lines have their places in memory in pieces of about so many bytes.
+const ROOM_BYTES: usize = 64 * 1024;
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +17,7 @@ pub struct Entry {
     /// Whose ledger it is in.
     pub stage: Stage,
     /// Its line, without the end.
-    pub line: Vec<u8>,
+    pub line: Bytes,
 }
 
 /// The ledgers, each read on from where its collector has confirmed it.
@@ -33,7 +37,9 @@ struct Source {
     /// The record that was confirmed, until it was seen again.
     confirmed: Option<Mark>,
     /// The line that was read and did not fit any more.
-    kept: Option<(Mark, Vec<u8>)>,
+    kept: Option<Bytes>,
+    /// Room for the lines to come, so that not each has a place in memory of its own.
+    room: BytesMut,
 }
 
 /// What of a ledger is not as it was when it was sent.
@@ -68,6 +74,11 @@ impl Feed {
         &self.position
     }
 
+    /// Whether entries are known of that did not fit into those which were given out last.
+    pub fn has_more(&self) -> bool {
+        self.sources.values().any(|source| source.kept.is_some())
+    }
+
     /// The next entries of all ledgers, of at most about so many bytes; none when there are none yet.
     ///
     /// # Errors
@@ -99,18 +110,22 @@ impl Feed {
             }
         };
         let mut left = share;
-        while let Some((mark, line)) = source.next(stage, odd)? {
+        let before = entries.len();
+        while let Some(line) = source.next(stage, odd)? {
             match left.checked_sub(line.len()) {
                 Some(less) => left = less,
                 None if left < share => {
-                    source.kept = Some((mark, line));
+                    source.kept = Some(line);
                     break;
                 }
                 // One line longer than a share goes by itself.
                 None => left = 0,
             }
-            self.position.insert(stage, mark);
             entries.push(Entry { stage, line });
+        }
+        let new = entries.get(before..).unwrap_or_default();
+        if let Some(mark) = new.last().and_then(|last| Mark::of(&last.line)) {
+            self.position.insert(stage, mark);
         }
         Ok(())
     }
@@ -124,11 +139,12 @@ impl Source {
             tail: TailReader::open_at(directory, first)?,
             confirmed: confirmed.cloned(),
             kept: None,
+            room: BytesMut::new(),
         })
     }
 
     /// The next record that was not confirmed.
-    fn next(&mut self, stage: Stage, odd: &mut Vec<Oddity>) -> io::Result<Option<(Mark, Vec<u8>)>> {
+    fn next(&mut self, stage: Stage, odd: &mut Vec<Oddity>) -> io::Result<Option<Bytes>> {
         if let Some(kept) = self.kept.take() {
             return Ok(Some(kept));
         }
@@ -152,11 +168,11 @@ impl Source {
                         continue;
                     }
                 }
-                let mark = Mark {
-                    number: seal.number,
-                    hash: seal.hash.to_owned(),
-                };
-                return Ok(Some((mark, line.to_vec())));
+                if self.room.capacity() < line.len() {
+                    self.room.reserve(ROOM_BYTES.max(line.len()));
+                }
+                self.room.extend_from_slice(line);
+                return Ok(Some(self.room.split().freeze()));
             }
             // The record that was confirmed is not there: somebody has cut the ledger. All that is in it goes on its
             // way once more; the collector holds both, and that is the proof.

@@ -1,5 +1,6 @@
 //! How far a collector has confirmed the ledgers.
 
+use postern_ledger::seal_of;
 use postern_types::Stage;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,6 +16,17 @@ pub struct Mark {
     pub number: u64,
     /// Its hash, by which a ledger that was made anew is noticed.
     pub hash: String,
+}
+
+impl Mark {
+    /// That of a record's line; `None` when it is not in the form of one.
+    pub(crate) fn of(line: &[u8]) -> Option<Mark> {
+        let seal = seal_of(line)?;
+        Some(Mark {
+            number: seal.number,
+            hash: seal.hash.to_owned(),
+        })
+    }
 }
 
 /// By stage; one that is missing begins with its first record.

@@ -1,5 +1,5 @@
-//! Logs: what a record looks like there. The body is the record's line as it is in the ledger; attributes tell what is searched for most. A collector that
-//! answers has taken the records, so nothing else is needed to confirm them.
+//! Logs: what a record looks like there. The body is the record's line as it is in the ledger; attributes tell what is
+//! searched for most.
 
 use super::{nanoseconds, number, resource, string, text, transport::Exporter};
 use crate::courier::Fault;
@@ -86,7 +86,8 @@ fn request(entries: &[Entry], host: &str, now: Timestamp) -> ExportLogsServiceRe
 }
 
 fn log_record(entry: &Entry, observed_time_unix_nano: u64) -> LogRecord {
-    let fields = Fields::of(&entry.line);
+    let line = String::from_utf8_lossy(&entry.line);
+    let fields = Fields::of_text(&line);
     let mut attributes = vec![
         number("postern.number", fields.number),
         text("postern.result", &fields.result),
@@ -123,10 +124,10 @@ fn log_record(entry: &Entry, observed_time_unix_nano: u64) -> LogRecord {
             "warn" => WARN,
             _ => ALERT,
         },
-        severity_text: fields.level.into_owned(),
-        body: Some(string(&String::from_utf8_lossy(&entry.line))),
+        severity_text: fields.level.as_ref().to_owned(),
+        event_name: ["postern.", &fields.event].concat(),
+        body: Some(string(&line)),
         attributes,
-        event_name: format!("postern.{}", fields.event),
         trace_id,
         ..LogRecord::default()
     }
@@ -141,7 +142,7 @@ mod tests {
         let line = r#"{"number":7,"time":"2026-11-23T10:00:00.123Z","level":"alert","event":"answer.alert","session":"ab","exchange":3,"actor":"ann","result":"refused","details":{"reason":"honey","client":"10.0.0.1","sqlstate":"42501"}}"#;
         let entry = |stage, line: &str| Entry {
             stage,
-            line: line.as_bytes().to_vec(),
+            line: bytes::Bytes::copy_from_slice(line.as_bytes()),
         };
         let entries = [
             entry(Stage::Backend, line),

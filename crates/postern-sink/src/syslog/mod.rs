@@ -95,7 +95,18 @@ fn token(text: &str, longest: usize) -> String {
 
 /// Appends a parameter of structured data (RFC 5424, section 6.3.3).
 fn put(name: &str, value: &str, out: &mut Vec<u8>) {
-    let _ = write!(out, " {name}=\"");
+    for part in [" ", name, "=\""] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    // Nearly all are like this.
+    if value
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b']'))
+    {
+        out.extend_from_slice(value.as_bytes());
+        out.push(b'"');
+        return;
+    }
     for c in value.chars().filter(|c| !c.is_control()) {
         if matches!(c, '"' | '\\' | ']') {
             out.push(b'\\');

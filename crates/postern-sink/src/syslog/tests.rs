@@ -5,7 +5,7 @@ use proptest::prelude::*;
 fn message(line: &str) -> String {
     let entry = Entry {
         stage: Stage::QueryValidator,
-        line: line.as_bytes().to_vec(),
+        line: bytes::Bytes::copy_from_slice(line.as_bytes()),
     };
     let mut out = Vec::new();
     Header::new(13, "shop-1").write(&entry, &mut out);

@@ -49,7 +49,7 @@ fn entry(start: Timestamp, (stage, us, event, more): Line<'_>, common: &str) -> 
     );
     Entry {
         stage,
-        line: line.into_bytes(),
+        line: line.into(),
     }
 }
 
