@@ -19,6 +19,7 @@ use std::time::Duration;
 mod checkpoints;
 mod pack;
 mod prove;
+mod prune;
 mod publish;
 mod query;
 mod sign;
@@ -28,6 +29,7 @@ mod upkeep;
 pub use checkpoints::make_keys;
 pub use pack::{PackArgs, pack};
 pub use prove::{ProveArgs, VerifyProofArgs, prove, verify_proof};
+pub use prune::{PruneArgs, prune};
 pub use publish::{PublishArgs, publish};
 pub use query::{QueryArgs, query};
 pub use sign::{SignArgs, sign};
@@ -285,6 +287,7 @@ impl Audit {
                     "sound": true,
                     "files": report.files,
                     "records": report.records,
+                    "pruned": report.pruned,
                     "after_head": report.after_head,
                     "torn_bytes": report.torn_bytes,
                     "findings": [],
@@ -308,6 +311,9 @@ impl Audit {
 fn counts(report: &Report) -> String {
     let files = if report.files == 1 { "file" } else { "files" };
     let mut text = format!("{} records in {} {files}", report.records, report.files);
+    if report.pruned > 0 {
+        text.push_str(&format!(", beginning after record {}", report.pruned));
+    }
     if report.after_head > 0 || report.torn_bytes > 0 {
         // Not worth a finding: a stage in the middle of a write looks the same.
         text.push_str(&format!(
@@ -326,8 +332,15 @@ fn write_cross(cross: &CrossReport, out: &mut impl Write) -> io::Result<()> {
     };
     writeln!(
         out,
-        "The ledgers {word}: {} exchanges, {} in all ledgers, {} accounted for, {} on their way",
-        cross.exchanges, cross.complete, cross.accounted, cross.open
+        "The ledgers {word}: {} exchanges, {} in all ledgers, {} accounted for, {} on their way{}",
+        cross.exchanges,
+        cross.complete,
+        cross.accounted,
+        cross.open,
+        match cross.older {
+            0 => String::new(),
+            older => format!(", {older} not compared, as their records are partly removed for their age"),
+        }
     )?;
     for finding in &cross.findings {
         writeln!(out, "  {finding}")?;
@@ -355,6 +368,7 @@ fn cross_json(cross: &io::Result<CrossReport>) -> Value {
             "complete": cross.complete,
             "accounted": cross.accounted,
             "open": cross.open,
+            "older": cross.older,
             "total_findings": cross.total_findings,
             "findings": cross.findings.iter().map(ToString::to_string).collect::<Vec<_>>(),
         }),

@@ -177,6 +177,7 @@ enum AuditCommand {
     Sign(audit::SignArgs),
     Publish(audit::PublishArgs),
     Pack(audit::PackArgs),
+    Prune(audit::PruneArgs),
     Prove(audit::ProveArgs),
     VerifyProof(audit::VerifyProofArgs),
 }
@@ -217,6 +218,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Audit(AuditCommand::Sign(args)) => audit::sign(&args),
         Command::Audit(AuditCommand::Publish(args)) => audit::publish(&args),
         Command::Audit(AuditCommand::Pack(args)) => audit::pack(&args),
+        Command::Audit(AuditCommand::Prune(args)) => audit::prune(&args),
         Command::Audit(AuditCommand::Prove(args)) => audit::prove(&args),
         Command::Audit(AuditCommand::VerifyProof(args)) => audit::verify_proof(&args),
         Command::Keys(command) => keys::run(&command),

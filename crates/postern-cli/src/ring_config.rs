@@ -8,6 +8,7 @@ use postern_types::Slot;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 /// Format of the files of a ring's directory. It goes up with every change after which a directory made before can't
@@ -54,6 +55,10 @@ pub struct RingConfig {
 pub struct AuditConfig {
     /// Files that are no longer written to are packed.
     pub pack: bool,
+    /// Files whose records are all older are removed (days, at least 1); without it they stay for good. A record goes only
+    /// when it is signed and every sink has got it confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_days: Option<NonZeroU32>,
     /// Directories elsewhere, on mounts of other machines, to which new checkpoints are added.
     pub publish_to: Vec<PathBuf>,
 }
@@ -62,6 +67,7 @@ impl Default for AuditConfig {
     fn default() -> Self {
         AuditConfig {
             pack: true,
+            keep_days: None,
             publish_to: Vec::new(),
         }
     }

@@ -7,6 +7,7 @@
 //! `segment` is the number of the first record of a file, `records` how many of its records are covered,
 //! `root` the Merkle root over their lines (RFC 6962, a leaf is a line without its end), `hash` the hash of the
 //! last of them. `prev` is the SHA-256 of the stage's checkpoint before, signature included; zeros for the first.
+//! With `"pruned":N` before `prev`, the records up to `N` are removed for their age from then on.
 //! The signature is Ed25519 over [`CONTEXT`] and the line's bytes up to and without `,"signature":`. There is one
 //! way to write a checkpoint; what is written in another is refused.
 
@@ -97,6 +98,8 @@ pub struct Checkpoint {
     pub root: [u8; 32],
     /// Hash of the last of them, and so, by the chain, of everything before.
     pub hash: [u8; 32],
+    /// With this checkpoint, the records up to this one are removed for their age; 0 for none.
+    pub pruned: u64,
     /// Digest of the stage's checkpoint before this one.
     pub prev: [u8; 32],
 }
@@ -122,8 +125,12 @@ impl Checkpoint {
     }
 
     fn body(&self) -> String {
+        let pruned = match self.pruned {
+            0 => String::new(),
+            through => format!(r#","pruned":{through}"#),
+        };
         format!(
-            r#"{{"stage":"{}","time":"{}","segment":{},"records":{},"root":"{}","hash":"{}","prev":"{}""#,
+            r#"{{"stage":"{}","time":"{}","segment":{},"records":{},"root":"{}","hash":"{}"{pruned},"prev":"{}""#,
             self.stage.name(),
             self.time(),
             self.segment,
@@ -163,6 +170,9 @@ pub enum CheckpointError {
     /// It does not name the checkpoint before it.
     #[error("it does not follow the checkpoint before it: one was removed, re-ordered or replaced")]
     Previous,
+    /// It lets records go that no checkpoint before it covers to the end of a file.
+    #[error("it lets records go that were not signed before")]
+    Pruned,
     /// It covers less than the one before it.
     #[error("it goes back behind the checkpoint before it")]
     Backwards,
@@ -186,6 +196,8 @@ struct Line<'a> {
     records: u64,
     root: &'a str,
     hash: &'a str,
+    #[serde(default)]
+    pruned: u64,
     prev: &'a str,
     signature: &'a str,
 }
@@ -203,6 +215,7 @@ fn parse(text: &str) -> Option<(Checkpoint, [u8; 64])> {
         records: line.records,
         root: from_hex(line.root)?,
         hash: from_hex(line.hash)?,
+        pruned: line.pruned,
         prev: from_hex(line.prev)?,
     };
     let signature: [u8; 64] = from_hex(line.signature)?;

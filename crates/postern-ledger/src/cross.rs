@@ -5,7 +5,7 @@
 //! question; here their words are taken as they are.
 //!
 //! The ring may be running: the ledgers are read in an order in which a record can't be seen before the
-//! ones that had to come first. Memory: about 60 bytes for each exchange.
+//! ones that had to come first. Memory: about 70 bytes for each exchange.
 
 use crate::files::{self, Head};
 use crate::parse::{self, Entry};
@@ -19,6 +19,10 @@ use std::path::{Path, PathBuf};
 
 /// Findings that are listed; the rest are only counted.
 const MOST_FINDINGS: usize = 1000;
+
+/// Where old records were removed, exchanges that began within so long after the removed ones are not compared: one that
+/// takes longer has records on both sides.
+const LONGEST_MS: i64 = 60 * 60 * 1000;
 
 /// What the ledgers say together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +38,8 @@ pub struct CrossReport {
     pub accounted: u64,
     /// Exchanges that are still on their way.
     pub open: u64,
+    /// Exchanges of which some records may have been removed for their age: not compared.
+    pub older: u64,
     /// What does not agree, at most a thousand.
     pub findings: Vec<CrossFinding>,
     /// How much does not agree in all.
@@ -143,6 +149,8 @@ struct Known {
     number: u64,
     /// Time of the Frontend's record.
     time_ms: i64,
+    /// Time of the earliest record that any stage has.
+    first_ms: i64,
 }
 
 const ANSWERED: u8 = 1;
@@ -177,12 +185,15 @@ struct Check {
     frontend_stop: u64,
     /// Number of the Frontend's last record when the check began.
     settled: u64,
+    /// Before this, some ledger has no records any more.
+    whole_since_ms: Option<i64>,
 }
 
 impl Check {
     fn read_ledger(&mut self, stage: Stage, directory: &Path) -> io::Result<()> {
         let mut bytes = Vec::new();
         let mut records: u64 = 0;
+        let pruned = files::begin(directory)?.number > 0;
         for file in files::list(directory)? {
             let mut reader = file.open()?;
             let mut line: u64 = 0;
@@ -195,7 +206,12 @@ impl Check {
                     Next::Torn(_) | Next::End => break,
                 };
                 match entry {
-                    Some(entry) if entry.stage == stage => self.note(stage, &entry),
+                    Some(entry) if entry.stage == stage => {
+                        if pruned && records == 0 {
+                            self.whole_since_ms = self.whole_since_ms.max(Some(entry.time_ms));
+                        }
+                        self.note(stage, &entry);
+                    }
                     _ => self.find(CrossFinding::Unreadable {
                         stage,
                         file: files::file_name(file.first),
@@ -235,7 +251,7 @@ impl Check {
 
     fn note_exchange(&mut self, stage: Stage, entry: &Entry) {
         let Some(key) = key(entry) else { return };
-        let known = self.exchanges.entry(key).or_default();
+        let known = self.known(key, entry);
         if stage == Stage::Backend && known.stages & bit(stage) != 0 {
             known.marks |= RAN_TWICE;
         }
@@ -249,13 +265,23 @@ impl Check {
         }
     }
 
+    /// What is known of the exchange that a record is about.
+    fn known(&mut self, key: Key, entry: &Entry) -> &mut Known {
+        let known = self.exchanges.entry(key).or_insert(Known {
+            first_ms: entry.time_ms,
+            ..Known::default()
+        });
+        known.first_ms = known.first_ms.min(entry.time_ms);
+        known
+    }
+
     fn note_end(&mut self, entry: &Entry, mark: u8) {
         // Records of the other stages that belong to a later end may not have been there to read.
         if mark == ANSWERED && entry.number > self.settled {
             return;
         }
         let Some(key) = key(entry) else { return };
-        let known = self.exchanges.entry(key).or_default();
+        let known = self.known(key, entry);
         if known.stages & bit(Stage::Frontend) == 0 {
             known.marks |= NO_BEGINNING;
         }
@@ -269,7 +295,12 @@ impl Check {
             .collect();
         let mut exchanges = std::mem::take(&mut self.exchanges);
         self.report.exchanges = exchanges.len() as u64;
+        let whole = self.whole_since_ms.map(|since| since.saturating_add(LONGEST_MS));
         for (key, mut known) in exchanges.drain() {
+            if whole.is_some_and(|whole| known.first_ms < whole) {
+                self.report.older = self.report.older.saturating_add(1);
+                continue;
+            }
             if self.closed.contains(&key.0) {
                 known.marks |= SESSION_CLOSED;
             }

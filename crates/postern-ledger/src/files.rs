@@ -9,6 +9,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 const HEAD_NAME: &str = "head";
+/// Where the ledger begins since old files were removed ([`crate::prune`]).
+const BEGIN_NAME: &str = "begin";
 const PREFIX: &str = "ledger-";
 const SUFFIX: &str = ".jsonl";
 /// Follows [`SUFFIX`] where a file was packed (RFC 1952).
@@ -106,8 +108,37 @@ pub(crate) fn head_path(directory: &Path) -> PathBuf {
     directory.join(HEAD_NAME)
 }
 
-/// The files of records in the order of their numbers. Files with other names are not the ledger's.
+/// Path of what says where the ledger begins.
+pub(crate) fn begin_path(directory: &Path) -> PathBuf {
+    directory.join(BEGIN_NAME)
+}
+
+/// The last record that was removed for its age; [`Link::GENESIS`] where none was.
+///
+/// # Errors
+/// When the file that says so can't be read, with `InvalidData` when it is not one.
+pub(crate) fn begin(directory: &Path) -> io::Result<Link> {
+    match read_link(&begin_path(directory))? {
+        Head::At(link) => Ok(link),
+        Head::Empty => Ok(Link::GENESIS),
+        Head::Unreadable => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "what says where the ledger begins is not readable",
+        )),
+    }
+}
+
+/// The files of records in the order of their numbers, without those that were to go with [`crate::prune`]. Files with
+/// other names are not the ledger's.
 pub(crate) fn list(directory: &Path) -> io::Result<Vec<RecordFile>> {
+    let begin = begin(directory)?;
+    let mut files = list_all(directory)?;
+    files.retain(|file| file.first > begin.number);
+    Ok(files)
+}
+
+/// All files of records.
+pub(crate) fn list_all(directory: &Path) -> io::Result<Vec<RecordFile>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
@@ -135,10 +166,15 @@ pub(crate) fn number_of(name: &str) -> Option<u64> {
 
 /// Writes the head over the one before.
 pub(crate) fn write_head(head: &File, link: &Link) -> io::Result<()> {
+    head.write_all_at(&link_bytes(link), 0)
+}
+
+/// What a head, or a beginning, consists of.
+pub(crate) fn link_bytes(link: &Link) -> Vec<u8> {
     let mut bytes = format!("{:020} ", link.number).into_bytes();
     bytes.extend_from_slice(&link.hash);
     bytes.push(b'\n');
-    head.write_all_at(&bytes, 0)
+    bytes
 }
 
 /// What a head says.
@@ -166,8 +202,12 @@ pub fn committed(directory: &Path) -> io::Result<u64> {
 
 /// Reads the head of a directory.
 pub(crate) fn read_head(directory: &Path) -> io::Result<Head> {
+    read_link(&head_path(directory))
+}
+
+fn read_link(path: &Path) -> io::Result<Head> {
     let mut bytes = Vec::with_capacity(HEAD_BYTES + 1);
-    match File::open(head_path(directory)) {
+    match File::open(path) {
         Ok(file) => file.take(HEAD_BYTES as u64 + 1).read_to_end(&mut bytes)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Head::Empty),
         Err(error) => return Err(error),

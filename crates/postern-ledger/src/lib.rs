@@ -6,6 +6,7 @@
 //!   record in the file. A new file begins when the last one has reached its size; the chain goes on.
 //! - `head`: number and hash of the last record, rewritten in place after each commit, so that a cut tail
 //!   shows. It is also the lock: one process at a time has a ledger open for writing.
+//! - `begin`: the same of the last record that was removed for its age, if any was ([`prune`]).
 //!
 //! # A record's line
 //!
@@ -28,7 +29,7 @@
 //! as a cut tail.
 //!
 //! What is not here: rows, parameters, statement texts and secrets (P9): a [`Record`] has no field that
-//! could hold them. Nor sinks, queries, retention or clocks: time is a parameter.
+//! could hold them. Nor sinks, queries or clocks: time is a parameter.
 
 mod chain;
 mod checkpoint;
@@ -39,6 +40,7 @@ mod merkle;
 mod pack;
 mod parse;
 mod proof;
+mod prune;
 mod reader;
 mod record;
 mod recover;
@@ -55,6 +57,7 @@ pub use files::committed;
 pub use line::MAX_LINE_BYTES;
 pub use pack::{Packed, pack};
 pub use proof::{Proof, ProofError, Proved};
+pub use prune::{prunable, prune};
 pub use reader::{Seal, TailReader, seal_of, time_of};
 pub use record::{Details, Event, Level, Outcome, PATTERN_BYTES, Record, StatementDigest};
 pub use signer::Signer;

@@ -7,6 +7,7 @@
 //! Checking one needs the public key and nothing else of the ledger.
 
 use crate::checkpoint::{Checkpoint, CheckpointError, PublicKey, from_hex, to_hex};
+use crate::files;
 use crate::line;
 use crate::merkle::{self, Hash, LONGEST_PATH};
 use crate::walk::walk;
@@ -52,6 +53,9 @@ pub enum ProofError {
     /// The path does not lead from the record to the checkpoint's root.
     #[error("the checkpoint does not cover this record as it is")]
     NotIncluded,
+    /// The record was removed for its age.
+    #[error("record {0} was removed for its age; a proof of it can only have been made before")]
+    Pruned(u64),
     /// No checkpoint covers the record yet.
     #[error("no checkpoint covers record {0}")]
     NotCovered(u64),
@@ -82,6 +86,9 @@ impl Proof {
                 checkpoint.stage == stage && covered.contains(&number)
             })
         };
+        if (1..=files::begin(directory)?.number).contains(&number) {
+            return Err(ProofError::Pruned(number));
+        }
         let line = checkpoints.lines().find(covers);
         let line = line.ok_or(ProofError::NotCovered(number))?;
         let checkpoint = Checkpoint::read(line, key)?;

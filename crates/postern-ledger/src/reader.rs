@@ -149,9 +149,19 @@ impl TailReader {
                 self.position = 0;
                 Ok(true)
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(self.pass_over()?),
             Err(error) => Err(error),
         }
+    }
+
+    /// Goes to the oldest file if that is a later one: the current one was removed for its age.
+    fn pass_over(&mut self) -> io::Result<bool> {
+        let oldest = files::list(&self.directory)?.into_iter().next();
+        let Some(oldest) = oldest.filter(|oldest| oldest.first > self.first) else {
+            return Ok(false);
+        };
+        self.first = oldest.first;
+        self.open_file()
     }
 
     /// Goes to the next file if there is one and the current one has ended.

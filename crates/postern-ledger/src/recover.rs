@@ -39,7 +39,7 @@ pub(crate) fn find_place(directory: &Path) -> Result<Place, LedgerError> {
     };
     let before = match all.last() {
         Some(previous) => last_link(previous)?,
-        None => Link::GENESIS,
+        None => files::begin(directory).map_err(io)?,
     };
     if newest.first != before.number.saturating_add(1) {
         return Err(inconsistent(
@@ -117,7 +117,7 @@ fn scan(file: RecordFile, before: Link, head: &Link) -> Result<Place, LedgerErro
 }
 
 /// Number and hash of the last record of a file that is no longer written to.
-fn last_link(file: &RecordFile) -> Result<Link, LedgerError> {
+pub(crate) fn last_link(file: &RecordFile) -> Result<Link, LedgerError> {
     let io = |error| LedgerError::io(&file.path, error);
     let damaged = || inconsistent(&file.path, 0, "its last record is damaged");
     let tail = read_tail(file).map_err(io)?;

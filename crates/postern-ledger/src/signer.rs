@@ -1,6 +1,6 @@
 //! Signing what a ledger holds, as it grows.
 
-use crate::checkpoint::{self, Checkpoint, SigningKey};
+use crate::checkpoint::{self, Checkpoint, CheckpointError, SigningKey};
 use crate::merkle::{Hash, Tree};
 use crate::witness::{Course, Witness, WitnessFinding, WitnessKind, unreadable};
 use postern_types::Stage;
@@ -16,6 +16,8 @@ pub struct Signer {
     course: Course,
     /// Last record that a checkpoint covers.
     covered: u64,
+    /// Last record that a checkpoint has let go.
+    pruned: u64,
     /// Digest of the newest checkpoint, and when it was signed.
     last: Hash,
     time_ms: u64,
@@ -59,10 +61,16 @@ impl Signer {
             key,
             course,
             covered: newest.map_or(0, Checkpoint::last_record),
+            pruned: witness.pruned(),
             last: witness.digest(),
             time_ms: newest.map_or(0, |newest| newest.time_ms),
             found,
         })
+    }
+
+    /// The last record that a checkpoint covers; 0 for none.
+    pub fn covered(&self) -> u64 {
+        self.covered
     }
 
     /// Signs what was committed beyond the checkpoints: one new checkpoint for each file with records that none
@@ -71,6 +79,24 @@ impl Signer {
     /// # Errors
     /// When the ledger can't be read on, or what follows is damaged.
     pub fn sign(&mut self, now_ms: u64) -> Result<Vec<String>, WitnessFinding> {
+        self.sign_with(now_ms, 0)
+    }
+
+    /// The same, and says that the records up to `pruned` are removed for their age, in one more checkpoint if need be, but
+    /// not twice. They must not go before it is kept.
+    ///
+    /// # Errors
+    /// As for [`Signer::sign`], and when that record is not covered yet.
+    pub fn sign_pruned(&mut self, now_ms: u64, pruned: u64) -> Result<Vec<String>, WitnessFinding> {
+        if pruned > self.covered {
+            let kind = CheckpointError::Pruned.into();
+            return Err(WitnessFinding { line: 0, kind });
+        }
+        let is_new = pruned > self.pruned;
+        self.sign_with(now_ms, if is_new { pruned } else { 0 })
+    }
+
+    fn sign_with(&mut self, now_ms: u64, pruned: u64) -> Result<Vec<String>, WitnessFinding> {
         let found = &mut self.found;
         self.course
             .advance(
@@ -81,7 +107,10 @@ impl Signer {
         // A clock that goes backwards does not take the order of checkpoints along.
         self.time_ms = self.time_ms.max(now_ms);
         let mut lines = Vec::new();
-        for (segment, held) in std::mem::take(&mut self.found) {
+        let found = std::mem::take(&mut self.found);
+        let newest = found.keys().next_back().copied();
+        for (segment, held) in found {
+            let pruned = if newest == Some(segment) { pruned } else { 0 };
             let checkpoint = Checkpoint {
                 stage: self.stage,
                 time_ms: self.time_ms,
@@ -89,11 +118,13 @@ impl Signer {
                 records: held.records,
                 root: held.root,
                 hash: held.hash,
+                pruned,
                 prev: self.last,
             };
-            if checkpoint.last_record() > self.covered {
+            if checkpoint.last_record() > self.covered || pruned > 0 {
                 let line = checkpoint.sign(&self.key);
                 self.last = checkpoint::digest(&line);
+                self.pruned = self.pruned.max(pruned);
                 self.covered = checkpoint.last_record();
                 lines.push(line);
             }

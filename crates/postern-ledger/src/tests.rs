@@ -12,6 +12,7 @@ mod kill;
 mod merkle;
 mod pack;
 mod power;
+mod prune;
 mod schema;
 mod tamper;
 mod witness;

@@ -18,6 +18,8 @@ pub struct Report {
     pub files: u64,
     /// Records.
     pub records: u64,
+    /// The last record that was removed for its age; 0 for none. Whether it was to go is for a checkpoint to say.
+    pub pruned: u64,
     /// Whole records after the head: written, but not yet committed when the ledger was read or its writer
     /// was killed.
     pub after_head: u64,
@@ -149,7 +151,9 @@ impl Check {
             Head::Empty if files.is_empty() => self.find("", 0, FindingKind::NoLedger),
             Head::Empty => self.find("head", 0, FindingKind::HeadMissing),
         }
-        self.pass(Link::GENESIS);
+        let begin = files::begin(directory)?;
+        self.report.pruned = begin.number;
+        self.pass(begin);
         let newest = files.last().cloned();
         for file in &files {
             let is_newest = newest.as_ref() == Some(file);

@@ -31,6 +31,8 @@ pub(crate) fn walk(directory: &Path, visit: impl FnMut(Visit<'_>)) -> io::Result
 #[derive(Clone, Debug)]
 pub(crate) struct Walker {
     directory: PathBuf,
+    /// See [`Walker::begin`].
+    begin: Option<Link>,
     /// The record visited last.
     last: Link,
     /// First record of the file it is in, lines of it and bytes of them; zeros before the first.
@@ -44,11 +46,27 @@ impl Walker {
     pub(crate) fn new(directory: &Path) -> Walker {
         Walker {
             directory: directory.to_owned(),
+            begin: None,
             last: Link::GENESIS,
             segment: 0,
             lines: 0,
             offset: 0,
         }
+    }
+
+    /// The record before the first one that is visited: the last that was removed for its age when this was first asked
+    /// for, or none.
+    ///
+    /// # Errors
+    /// When that can't be read.
+    pub(crate) fn begin(&mut self) -> io::Result<Link> {
+        if let Some(begin) = self.begin {
+            return Ok(begin);
+        }
+        let begin = files::begin(&self.directory)?;
+        self.begin = Some(begin);
+        self.last = begin;
+        Ok(begin)
     }
 
     /// Calls `visit` for each record from here up to the head as it is now.
@@ -61,6 +79,7 @@ impl Walker {
             Head::At(link) => link,
             Head::Empty | Head::Unreadable => return Err(damaged("head", 0, "missing or not readable")),
         };
+        self.begin()?;
         for file in files::list(&self.directory)? {
             if self.last.number >= head.number {
                 break;

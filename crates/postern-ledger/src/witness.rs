@@ -1,5 +1,6 @@
 //! Holding a ledger against what was signed before.
 
+use crate::chain::Link;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, PublicKey};
 use crate::merkle::{self, Hash, Tree};
 use crate::walk::Walker;
@@ -54,6 +55,17 @@ pub enum WitnessKind {
         /// Last record that the checkpoint covers.
         last: u64,
     },
+    /// Records are gone that were not to go.
+    #[error(
+        "records were removed that were not to go: the ledger begins after record {begin}, and the checkpoints let records \
+         up to {pruned} go"
+    )]
+    NotLetGo {
+        /// The ledger begins after this one.
+        begin: u64,
+        /// Last record that a checkpoint has let go; 0 for none.
+        pruned: u64,
+    },
     /// There is no checkpoint of this stage.
     #[error("there is no checkpoint of this ledger")]
     NoCheckpoint,
@@ -69,6 +81,8 @@ pub struct Witness {
     checkpoints: Vec<(u64, Checkpoint)>,
     /// Digest of the last.
     last: Hash,
+    /// The last record that was to go; 0 for none.
+    pruned: u64,
     findings: Vec<WitnessFinding>,
 }
 
@@ -79,6 +93,7 @@ impl Witness {
         let mut witness = Witness {
             checkpoints: Vec::new(),
             last: [0; 32],
+            pruned: 0,
             findings: Vec::new(),
         };
         for (line, text) in (1..).zip(text.lines()) {
@@ -97,11 +112,26 @@ impl Witness {
             self.find(line, CheckpointError::Previous.into());
         }
         let before = self.checkpoints.last().map(|(_, before)| before.last_record());
-        if before.is_some_and(|before| checkpoint.last_record() <= before) {
+        // One that lets records go need not cover more.
+        let least = before.map(|before| before.saturating_add(u64::from(checkpoint.pruned == 0)));
+        if least.is_some_and(|least| checkpoint.last_record() < least) {
             self.find(line, CheckpointError::Backwards.into());
+        }
+        if checkpoint.pruned > 0 {
+            self.let_go(line, checkpoint.pruned);
         }
         self.last = checkpoint::digest(text);
         self.checkpoints.push((line, checkpoint));
+    }
+
+    /// Takes down that the records up to this one were to go: a checkpoint must end there.
+    fn let_go(&mut self, line: u64, through: u64) {
+        let mut before = self.checkpoints.iter();
+        if through > self.pruned && before.any(|(_, before)| before.last_record() == through) {
+            self.pruned = through;
+        } else {
+            self.find(line, CheckpointError::Pruned.into());
+        }
     }
 
     fn find(&mut self, line: u64, kind: WitnessKind) {
@@ -131,11 +161,21 @@ impl Witness {
     ) -> (Vec<WitnessFinding>, u64) {
         let mut findings = self.findings.clone();
         let mut waiting: BTreeMap<(u64, u64), Vec<&(u64, Checkpoint)>> = BTreeMap::new();
-        for entry in &self.checkpoints {
+        let mut held = 0;
+        // Where that can't be read, the walk fails over it.
+        let begin = course.begin().unwrap_or(Link::GENESIS);
+        if begin.number > 0 {
+            match self.was_to_go(&begin) {
+                Ok(()) => held = begin.number,
+                Err(kind) => findings.push(WitnessFinding { line: 0, kind }),
+            }
+        }
+        // What has gone can't be compared any more.
+        let there = self.checkpoints.iter();
+        for entry in there.filter(|(_, checkpoint)| checkpoint.last_record() > begin.number) {
             let place = (entry.1.segment, entry.1.records);
             waiting.entry(place).or_default().push(entry);
         }
-        let mut held = 0;
         let passed = |segment: u64, tree: &Tree, hash: Hash| {
             for (line, checkpoint) in waiting.remove(&(segment, tree.leaves())).unwrap_or_default() {
                 let last = checkpoint.last_record();
@@ -165,9 +205,33 @@ impl Witness {
         (findings, held)
     }
 
+    /// Whether the ledger may begin after this record.
+    fn was_to_go(&self, begin: &Link) -> Result<(), WitnessKind> {
+        if begin.number > self.pruned {
+            return Err(WitnessKind::NotLetGo {
+                begin: begin.number,
+                pruned: self.pruned,
+            });
+        }
+        let hash = hash_of(&begin.hash);
+        let mut ends = self.checkpoints.iter();
+        if ends.any(|(_, end)| end.last_record() == begin.number && end.hash == hash) {
+            return Ok(());
+        }
+        Err(WitnessKind::Rewritten {
+            after: 0,
+            last: begin.number,
+        })
+    }
+
     /// The newest checkpoint.
     pub(crate) fn newest(&self) -> Option<&Checkpoint> {
         self.checkpoints.last().map(|(_, checkpoint)| checkpoint)
+    }
+
+    /// The last record that was to go; 0 for none.
+    pub(crate) fn pruned(&self) -> u64 {
+        self.pruned
     }
 
     /// Digest of the newest; zeros when there is none.
@@ -194,6 +258,11 @@ impl Course {
             segment: 0,
             hash: [0; 32],
         }
+    }
+
+    /// The record before the first; see [`Walker::begin`].
+    fn begin(&mut self) -> io::Result<Link> {
+        self.walker.begin()
     }
 
     /// Number of the last record that was passed; 0 before the first.

@@ -122,9 +122,22 @@ impl Notary {
     /// # Errors
     /// When the ledger is damaged, or the checkpoints can't be written.
     pub(crate) fn sign(&mut self, now_ms: u64) -> anyhow::Result<usize> {
+        self.sign_pruned(now_ms, 0)
+    }
+
+    /// The last record that is signed; 0 for none.
+    pub(crate) fn covered(&self) -> u64 {
+        self.signer.covered()
+    }
+
+    /// The same, and signs that the records up to this one are to go. They may go when it returns.
+    ///
+    /// # Errors
+    /// As for [`Notary::sign`].
+    pub(crate) fn sign_pruned(&mut self, now_ms: u64, pruned: u64) -> anyhow::Result<usize> {
         let lines = self
             .signer
-            .sign(now_ms)
+            .sign_pruned(now_ms, pruned)
             .map_err(|finding| anyhow::anyhow!(told(&[finding])))?;
         if !lines.is_empty() {
             let text = lines.join("\n") + "\n";

@@ -1,7 +1,8 @@
-//! What `postern up` does for the ledgers while the ring is up: sign, publish what was signed, pack what is old.
+//! What `postern up` does for the ledgers while the ring is up: sign, publish what was signed, pack what is no longer
+//! written to, remove what is old.
 
 use super::checkpoints::Notary;
-use super::{pack, publish};
+use super::{pack, prune, publish};
 use crate::directory::RingDirectory;
 use crate::ring_config::AuditConfig;
 use postern_runtime::unix_ms;
@@ -78,6 +79,35 @@ impl Upkeep {
                 Err(error) => Err(format!("the ledger of {stage} could not be packed: {error}")),
             };
             self.note(format!("pack {stage}"), packed, &mut news);
+        }
+        news
+    }
+
+    /// Removes what is older than it shall be, if anything shall go. Only what was signed goes, and only when every sink has
+    /// got it confirmed.
+    ///
+    /// Gives what the operator should know, and did not hear yet.
+    pub(crate) fn prune(&mut self, ring: &RingDirectory) -> Vec<String> {
+        let mut news = Vec::new();
+        let Some(days) = self.config.keep_days else {
+            return news;
+        };
+        for stage in Stage::ALL {
+            // One that could not be signed is told of already.
+            let Some(notary) = self.notaries.get_mut(&stage) else {
+                continue;
+            };
+            let pruned = match prune::prune_one(ring, stage, days, notary) {
+                Ok(pruned) => {
+                    news.extend(pruned.told(stage));
+                    pruned.held_up.map_or(Ok(()), Err)
+                }
+                Err(error) => Err(format!("{error:#}")),
+            };
+            let pruned = pruned.map_err(|error| {
+                format!("records of {stage} that are older than {days} days could not be removed: {error}")
+            });
+            self.note(format!("prune {stage}"), pruned, &mut news);
         }
         news
     }

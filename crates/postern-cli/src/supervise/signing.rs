@@ -14,7 +14,7 @@ const EVERY: Duration = Duration::from_secs(10);
 /// How long the last checkpoints may take to be published.
 const LAST_PUBLISHED: Duration = Duration::from_secs(10);
 
-/// Signs, packs and publishes every 10 seconds, on threads of their own: reading ledgers takes time that the supervisor has
+/// Signs, packs, removes what is old, and publishes every 10 seconds, on threads of their own: reading ledgers takes time that the supervisor has
 /// not got, and a machine elsewhere may not answer at all.
 pub(super) struct Signing {
     sign: Worker,
@@ -71,6 +71,7 @@ impl Signing {
             let mut news = upkeep.sign(&ring);
             if goes_on {
                 news.extend(upkeep.pack(&ring));
+                news.extend(upkeep.prune(&ring));
             }
             news
         })?;

@@ -17,6 +17,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+mod files;
+
 const NOW: u64 = 1_700_000_000_000;
 /// stage.start, ten exchanges, stage.stop.
 const RECORDS: u64 = 12;
@@ -524,38 +526,4 @@ fn records_are_found_by_what_they_say() {
     assert_eq!(numbers(&["--tenant", "app"]), vec![]);
     let (code, _, _) = postern("query", &site.path("nowhere"), &[]);
     assert_eq!(code, 2);
-}
-
-#[test]
-fn packed_files_are_read_as_before() {
-    let files = tempfile::tempdir().unwrap();
-    let directory = files.path().join("backend");
-    let mut ledger = Ledger::open_with(&directory, Stage::Backend, InstanceId([1; 16]), NOW, 2000).unwrap();
-    for exchange in 1..=40 {
-        ledger.append(&Record {
-            exchange: Some(exchange),
-            ..Record::at(NOW + exchange, Event::Exchange)
-        });
-        ledger.commit().unwrap();
-    }
-    drop(ledger);
-    let ask = || {
-        let commands: [(&str, &[&str]); 4] = [
-            ("verify", &["--json"]),
-            ("query", &["--exchange", "7", "--json"]),
-            ("query", &["--since", "2023-11-14T22:13:20.020Z"]),
-            ("tail", &["-n", "3"]),
-        ];
-        commands.map(|(command, arguments)| postern(command, &directory, arguments))
-    };
-    let before = ask();
-    assert_eq!(before[1].1.lines().count(), 1);
-    let (code, said, _) = postern("pack", &directory, &[]);
-    assert_eq!(code, 0);
-    assert!(said.contains("bytes became"), "{said}");
-    assert_eq!(ask(), before);
-    let (code, said, _) = postern("pack", &directory, &[]);
-    assert_eq!((code, said.contains("nothing to pack")), (0, true), "{said}");
-    let (code, ..) = postern("pack", &files.path().join("nowhere"), &[]);
-    assert_eq!(code, 1);
 }
