@@ -58,8 +58,8 @@ pub struct VerifyArgs {
     /// to trust, not those of a machine in doubt.
     #[arg(long, value_name = "DIR")]
     pub public_keys: Option<PathBuf>,
-    /// Checkpoints that were kept elsewhere, as STAGE.jsonl; default: those beside the ledgers. Only such a copy shows
-    /// a history that was made anew with the key.
+    /// Checkpoints that were kept elsewhere, as STAGE.jsonl, or as files in folders STAGE as a sink stores them; default:
+    /// those beside the ledgers. Only such a copy shows a history that was made anew with the key.
     #[arg(long, value_name = "DIR")]
     pub against: Option<PathBuf>,
     /// Print one JSON object.

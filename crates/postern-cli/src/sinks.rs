@@ -52,6 +52,19 @@ sandbox = \"required\"
 # endpoint = \"http://127.0.0.1:4317\"
 # sample_ratio = 1.0
 #
+# Object storage (S3) with Object Lock gets the signed checkpoints: nobody can change or remove what it has before its time.
+# The bucket must have been made with Object Lock; the key needs s3:PutObject and s3:PutObjectRetention.
+# [sinks.vault]
+# kind = \"s3\"
+# endpoint = \"https://s3.example:443\"
+# tls = { ca_file = \"keys/sinks/ca.crt\" }
+# bucket = \"audit\"
+# region = \"eu-central-1\"
+# prefix = \"shop/\"
+# access_key_file = \"keys/sinks/s3.id\"
+# secret_key_file = \"keys/sinks/s3.key\"
+# retain_days = 400
+#
 # Metrics for Prometheus, health and readiness of each stage: /STAGE/metrics, /STAGE/health, /STAGE/ready. There is no
 # password: only those who watch should reach it.
 # [metrics]
@@ -72,6 +85,18 @@ pub(crate) fn names(ring: &RingDirectory) -> anyhow::Result<Vec<String>> {
     Ok(sinks
         .map(|sinks| sinks.keys().cloned().collect())
         .unwrap_or_default())
+}
+
+/// Those of [`names`] that get records: not those that get checkpoints only.
+///
+/// # Errors
+/// As [`names`].
+pub(crate) fn of_records(ring: &RingDirectory) -> anyhow::Result<Vec<String>> {
+    let table = read(ring)?;
+    let sinks = table.get("sinks").and_then(toml::Value::as_table);
+    let gets_records = |sink: &toml::Value| sink.get("kind").and_then(toml::Value::as_str) != Some("s3");
+    let of_records = sinks.into_iter().flatten().filter(|(_, sink)| gets_records(sink));
+    Ok(of_records.map(|(name, _)| name.clone()).collect())
 }
 
 /// Whether there is anything for `postern-sink` to do: a sink, or metrics to serve.
@@ -124,8 +149,10 @@ mod tests {
         );
         assert_eq!(
             names(&ring).unwrap(),
-            ["local", "otel", "pager", "siem", "traces"]
+            ["local", "otel", "pager", "siem", "traces", "vault"]
         );
+        assert!(!of_records(&ring).unwrap().contains(&"vault".to_owned()));
+        assert_eq!(of_records(&ring).unwrap().len(), 5);
         assert!(is_wanted(&ring).unwrap());
         write("[metrics]\nlisten = '127.0.0.1:9464'\n");
         assert!(names(&ring).unwrap().is_empty() && is_wanted(&ring).unwrap());

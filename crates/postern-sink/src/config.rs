@@ -3,15 +3,19 @@
 use crate::courier::Target;
 use crate::http::Place;
 use crate::otlp::{Exporter, Logs, Protocol, Traces};
+use crate::s3::{Keys, LockMode, Store, Vault};
 use crate::syslog::{Framing, Header, Syslog, Transport};
 use crate::tls::{Tls, TlsConfig};
 use crate::webhook::{Format, Webhook};
 use anyhow::{Context as _, ensure};
+use jiff::SignedDuration;
 use postern_bus::SecretSource;
 use postern_runtime::sandbox::{Needs, SandboxError, SandboxMode, Sandboxed};
+use rusty_s3::{Bucket, UrlStyle};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -62,6 +66,8 @@ pub enum SinkConfig {
     Traces(TracesConfig),
     /// A webhook, which is told of alerts only.
     Webhook(WebhookConfig),
+    /// Object storage with Object Lock, which gets checkpoints only.
+    S3(S3Config),
 }
 
 /// A collector of OpenTelemetry logs (OTLP 1).
@@ -145,6 +151,49 @@ pub struct WebhookConfig {
     pub headers: BTreeMap<String, SecretSource>,
 }
 
+/// Object storage (S3) whose buckets have Object Lock: each new checkpoint is stored where nobody can change or remove it
+/// before its time.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct S3Config {
+    /// `https://host:port` or `http://host:port`. The bucket's name goes into the path.
+    pub endpoint: String,
+    /// The bucket; it must have been made with Object Lock.
+    pub bucket: String,
+    /// Its region.
+    #[serde(default = "default_region")]
+    pub region: String,
+    /// Goes before the names of objects, such as `shop/`.
+    #[serde(default)]
+    pub prefix: String,
+    /// Where to find the access key.
+    pub access_key_file: SecretSource,
+    /// Where to find its secret.
+    pub secret_key_file: SecretSource,
+    /// Where to find the token of a session, if the key is of one.
+    #[serde(default)]
+    pub session_token_file: Option<SecretSource>,
+    /// How long an object stays as it is, in days.
+    pub retain_days: NonZeroU32,
+    /// Who may change that.
+    #[serde(default)]
+    pub mode: LockMode,
+    /// What is new is stored once in this time, in seconds.
+    #[serde(default = "default_every_s")]
+    pub every_s: NonZeroU32,
+    /// For `https://`.
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
+}
+
+fn default_region() -> String {
+    "us-east-1".to_owned()
+}
+
+fn default_every_s() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(59)
+}
+
 fn default_repeat_after_s() -> u32 {
     300
 }
@@ -162,6 +211,13 @@ fn default_facility() -> u8 {
 }
 
 impl SinksConfig {
+    /// The sinks that get records, by name.
+    pub(crate) fn sinks_of_records(&self) -> Vec<String> {
+        let all = self.sinks.iter();
+        let those = all.filter(|(_, sink)| !matches!(sink, SinkConfig::S3(_)));
+        those.map(|(name, _)| name.clone()).collect()
+    }
+
     /// The name of this machine.
     fn host(&self) -> String {
         match &self.hostname {
@@ -204,6 +260,10 @@ impl SinkConfig {
                 let webhook = webhook.target().with_context(|| format!("sink `{name}`"))?;
                 Ok(Target::Webhook(Box::new(webhook)))
             }
+            SinkConfig::S3(s3) => {
+                let vault = s3.target().with_context(|| format!("sink `{name}`"))?;
+                Ok(Target::S3(Box::new(vault)))
+            }
         }
     }
 
@@ -218,6 +278,7 @@ impl SinkConfig {
             SinkConfig::Otlp(otlp) => Reach::of_url(&otlp.endpoint),
             SinkConfig::Traces(traces) => Reach::of_url(&traces.endpoint),
             SinkConfig::Webhook(webhook) => Reach::of_url(&webhook.url),
+            SinkConfig::S3(s3) => Reach::of_url(&s3.endpoint),
         }
     }
 
@@ -227,6 +288,7 @@ impl SinkConfig {
             SinkConfig::Otlp(otlp) => otlp.tls.as_ref(),
             SinkConfig::Traces(traces) => traces.tls.as_ref(),
             SinkConfig::Webhook(webhook) => webhook.tls.as_ref(),
+            SinkConfig::S3(s3) => s3.tls.as_ref(),
         }
     }
 
@@ -239,6 +301,10 @@ impl SinkConfig {
             SinkConfig::Webhook(webhook) => {
                 let own = key.into_iter().chain(&webhook.secret_file);
                 own.chain(webhook.headers.values()).collect()
+            }
+            SinkConfig::S3(s3) => {
+                let own = [&s3.access_key_file, &s3.secret_key_file];
+                key.into_iter().chain(own).chain(&s3.session_token_file).collect()
             }
         }
     }
@@ -307,6 +373,53 @@ impl WebhookConfig {
             self.secret_file.clone(),
             repeat_after,
         ))
+    }
+}
+
+impl S3Config {
+    fn target(&self) -> anyhow::Result<Vault> {
+        let place = place("endpoint", &self.endpoint, self.tls.as_ref(), &BTreeMap::new())?;
+        ensure!(
+            matches!(place.path.as_str(), "" | "/"),
+            "`endpoint` has no path; the bucket's name is in `bucket`"
+        );
+        let (host, _) = host_and_port(&place.address)?;
+        ensure!(
+            place.tls.is_some() || is_this_machine(host),
+            "over http:// anybody on the way to `{host}` could use what is sent; take https://"
+        );
+        let of_bucket = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-');
+        ensure!(
+            (3..=63).contains(&self.bucket.len())
+                && self.bucket.chars().all(of_bucket)
+                && self.bucket.starts_with(|c: char| c.is_ascii_alphanumeric()),
+            "`bucket` has 3 to 63 lower-case letters, digits, `.` and `-`, and begins with none of the latter two"
+        );
+        let usual = |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '%');
+        ensure!(
+            self.prefix.chars().all(usual) && !self.prefix.starts_with('/'),
+            "`prefix` has letters, digits and marks, and no `/` at its beginning"
+        );
+        let prefix = match self.prefix.trim_end_matches('/') {
+            "" => String::new(),
+            prefix => format!("{prefix}/"),
+        };
+        let endpoint = self.endpoint.parse().context("`endpoint` is no URL")?;
+        let bucket = Bucket::new(endpoint, UrlStyle::Path, self.bucket.clone(), self.region.clone());
+        let store = Store {
+            bucket: bucket.context("`endpoint` or `bucket`")?,
+            prefix,
+            keys: Keys {
+                access: self.access_key_file.clone(),
+                secret: self.secret_key_file.clone(),
+                session_token: self.session_token_file.clone(),
+            },
+            mode: self.mode,
+            retain: SignedDuration::from_hours(i64::from(self.retain_days.get()) * 24),
+            every: Duration::from_secs(self.every_s.get().into()),
+        };
+        let path = "/".to_owned();
+        Ok(Vault::new(Place { path, ..place }, store))
     }
 }
 

@@ -1,9 +1,11 @@
 //! Carries records to one collector, and starts again from what was confirmed whenever that fails.
 
+use crate::checkpoints::{Checkpoints, Places};
 use crate::config::SinksConfig;
 use crate::feed::{Entry, Feed, Oddity};
 use crate::otlp::{Logs, Traces};
 use crate::positions::{Positions, PositionsFile};
+use crate::s3::Vault;
 use crate::syslog::Syslog;
 use crate::webhook::Webhook;
 use postern_runtime::CancellationToken;
@@ -76,6 +78,8 @@ pub(crate) enum Target {
     Traces(Box<Traces>),
     /// A webhook, which is told of alerts only.
     Webhook(Box<Webhook>),
+    /// Object storage, which gets checkpoints only.
+    S3(Box<Vault>),
 }
 
 impl Target {
@@ -83,7 +87,12 @@ impl Target {
         match self {
             Target::Syslog(_) | Target::Logs(_) | Target::Traces(_) => LOOK_EVERY,
             Target::Webhook(_) => LOOK_FOR_ALERTS_EVERY,
+            Target::S3(vault) => vault.every(),
         }
+    }
+
+    fn takes_records(&self) -> bool {
+        !matches!(self, Target::S3(_))
     }
 
     async fn connect(&mut self) -> Result<(), Fault> {
@@ -92,6 +101,7 @@ impl Target {
             Target::Logs(logs) => logs.exporter().connect().await,
             Target::Traces(traces) => traces.exporter().connect().await,
             Target::Webhook(webhook) => webhook.connect().await,
+            Target::S3(vault) => vault.connect().await,
         }
     }
 
@@ -101,13 +111,14 @@ impl Target {
             Target::Logs(logs) => logs.send(entries).await,
             Target::Traces(traces) => traces.send(entries).await,
             Target::Webhook(webhook) => webhook.send(entries).await,
+            Target::S3(vault) => vault.send(entries).await,
         }
     }
 
     async fn send_oddity(&mut self, oddity: &Oddity) -> Result<(), Fault> {
         match self {
             // A line of the log is all that is due: what is in the ledger goes to these as it is.
-            Target::Syslog(_) | Target::Logs(_) | Target::Traces(_) => Ok(()),
+            Target::Syslog(_) | Target::Logs(_) | Target::Traces(_) | Target::S3(_) => Ok(()),
             Target::Webhook(webhook) => webhook.send_oddity(oddity).await,
         }
     }
@@ -116,7 +127,7 @@ impl Target {
         match self {
             Target::Syslog(syslog) => syslog.confirm().await,
             // Its answer has confirmed all.
-            Target::Logs(_) | Target::Traces(_) | Target::Webhook(_) => Ok(()),
+            Target::Logs(_) | Target::Traces(_) | Target::Webhook(_) | Target::S3(_) => Ok(()),
         }
     }
 
@@ -126,6 +137,7 @@ impl Target {
             Target::Logs(logs) => logs.exporter().drop_connection(),
             Target::Traces(traces) => traces.exporter().drop_connection(),
             Target::Webhook(webhook) => webhook.drop_connection(),
+            Target::S3(vault) => vault.drop_connection(),
         }
     }
 }
@@ -137,6 +149,9 @@ pub(crate) struct Courier {
     file: PositionsFile,
     target: Target,
     feed: Feed,
+    checkpoints: Checkpoints,
+    checkpoints_file: PositionsFile<Places>,
+    confirmed_checkpoints: Places,
     /// As in the file. What was sent beyond it is sent again after a failure.
     confirmed: Positions,
     /// Bytes that were sent and are not confirmed, and since when there are any.
@@ -154,11 +169,16 @@ impl Courier {
     pub(crate) fn new(name: &str, target: Target, config: &SinksConfig) -> anyhow::Result<Courier> {
         let file = PositionsFile::new(&config.positions_directory, name);
         let positions = file.read()?;
+        let checkpoints_file = PositionsFile::of_checkpoints(&config.positions_directory, name);
+        let places = checkpoints_file.read()?;
         Ok(Courier {
             name: name.to_owned(),
             audit: config.audit_directory.clone(),
             feed: Feed::new(&config.audit_directory, positions.clone()),
             confirmed: positions,
+            checkpoints: Checkpoints::new(&config.audit_directory, places.clone()),
+            checkpoints_file,
+            confirmed_checkpoints: places,
             file,
             target,
             unconfirmed: None,
@@ -200,7 +220,11 @@ impl Courier {
             self.target.connect().await?;
         }
         let mut odd = Vec::new();
-        let entries = self.feed.read(BATCH_BYTES, &mut odd).map_err(Fault::Local)?;
+        let mut entries = match self.target.takes_records() {
+            true => self.feed.read(BATCH_BYTES, &mut odd).map_err(Fault::Local)?,
+            false => Vec::new(),
+        };
+        entries.extend(self.checkpoints.read(&mut odd).map_err(Fault::Local)?);
         for oddity in odd {
             self.tell(&oddity);
             self.target.send_oddity(&oddity).await?;
@@ -215,7 +239,9 @@ impl Courier {
             traces.send(&[]).await?;
         }
         if let Some((bytes, since)) = self.unconfirmed
-            && (bytes >= UNCONFIRMED_BYTES || since.elapsed() >= UNCONFIRMED_FOR)
+            && (bytes >= UNCONFIRMED_BYTES
+                || since.elapsed() >= UNCONFIRMED_FOR
+                || !self.target.takes_records())
         {
             self.confirm().await?;
         }
@@ -227,8 +253,15 @@ impl Courier {
             return Ok(());
         }
         self.target.confirm().await?;
-        self.file.write(self.feed.position()).map_err(Fault::Local)?;
-        self.confirmed.clone_from(self.feed.position());
+        if self.confirmed != *self.feed.position() {
+            self.file.write(self.feed.position()).map_err(Fault::Local)?;
+            self.confirmed.clone_from(self.feed.position());
+        }
+        if self.confirmed_checkpoints != *self.checkpoints.places() {
+            let places = self.checkpoints.places();
+            self.checkpoints_file.write(places).map_err(Fault::Local)?;
+            self.confirmed_checkpoints.clone_from(places);
+        }
         self.unconfirmed = None;
         self.pause = FIRST_PAUSE;
         if let Some((since, _)) = self.failing.take() {
@@ -243,6 +276,7 @@ impl Courier {
         self.target.drop_connection();
         self.unconfirmed = None;
         self.feed = Feed::new(&self.audit, self.confirmed.clone());
+        self.checkpoints = Checkpoints::new(&self.audit, self.confirmed_checkpoints.clone());
         let now = Instant::now();
         let (since, told) = *self.failing.get_or_insert((now, now));
         if told == now || now.saturating_duration_since(told) >= REMIND_EVERY {
@@ -266,6 +300,11 @@ impl Courier {
                 %stage,
                 number,
                 "the ledger is not the one that was sent: run `postern audit verify`, and compare with the collector"
+            ),
+            Oddity::OtherCheckpoints { stage } => tracing::error!(
+                sink,
+                %stage,
+                "the checkpoints of the ledger are not those that were sent: run `postern audit verify --against` a copy"
             ),
             Oddity::NoRecord { stage } => {
                 tracing::error!(sink, %stage, "a line of the ledger is not a record: run `postern audit verify`");

@@ -11,13 +11,27 @@ use std::path::{Path, PathBuf};
 /// Lines have their places in memory in pieces of about so many bytes.
 const ROOM_BYTES: usize = 64 * 1024;
 
-/// One record.
+/// One record, or one checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Whose ledger it is in.
     pub stage: Stage,
     /// Its line, without the end.
     pub line: Bytes,
+    /// What the line is.
+    pub what: What,
+}
+
+/// What a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A record of the ledger.
+    Record,
+    /// A signed checkpoint of the ledger.
+    Checkpoint {
+        /// Bytes before it in the file of checkpoints.
+        at: u64,
+    },
 }
 
 /// The ledgers, each read on from where its collector has confirmed it.
@@ -51,6 +65,11 @@ pub enum Oddity {
         stage: Stage,
         /// The number of the record.
         number: u64,
+    },
+    /// The checkpoints are not those that were sent, or not all of them are there any more.
+    OtherCheckpoints {
+        /// Of whose ledger.
+        stage: Stage,
     },
     /// A line is not a record. It is passed over.
     NoRecord {
@@ -121,7 +140,11 @@ impl Feed {
                 // One line longer than a share goes by itself.
                 None => left = 0,
             }
-            entries.push(Entry { stage, line });
+            entries.push(Entry {
+                stage,
+                line,
+                what: What::Record,
+            });
         }
         let new = entries.get(before..).unwrap_or_default();
         if let Some(mark) = new.last().and_then(|last| Mark::of(&last.line)) {

@@ -92,11 +92,27 @@ impl Http {
         more: &[(HeaderName, HeaderValue)],
         body: Vec<u8>,
     ) -> Result<Bytes, Fault> {
+        self.send(Method::POST, self.path.clone(), more, body).await
+    }
+
+    /// The same with any method, to any path. Headers in `more` take the place of others.
+    ///
+    /// # Errors
+    /// As for [`Http::post`].
+    pub(crate) async fn send(
+        &mut self,
+        method: Method,
+        path: Uri,
+        more: &[(HeaderName, HeaderValue)],
+        body: Vec<u8>,
+    ) -> Result<Bytes, Fault> {
         let mut request = Request::new(Full::new(Bytes::from(body)));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.path.clone();
+        *request.method_mut() = method;
+        *request.uri_mut() = path;
         *request.headers_mut() = self.headers.clone();
-        request.headers_mut().extend(more.iter().cloned());
+        for (name, value) in more {
+            request.headers_mut().insert(name, value.clone());
+        }
         self.sender.ready().await.map_err(other)?;
         let answer = self.sender.send_request(request).await.map_err(other)?;
         let status: StatusCode = answer.status();

@@ -5,12 +5,16 @@
 //! confirmed is sent again after a lost connection or a restart, so a collector may see a record twice, never out of
 //! order within a ledger, and none is left out. Stage, number and hash tell two copies from two records.
 //!
+//! What `postern up` has signed of the ledgers ([`checkpoints`]) goes the same ways, so that a copy is where nobody who takes this
+//! machine can change it.
+//!
 //! It runs as a process of its own, in a sandbox that reads the ledgers and connects to the collectors, so that no
 //! stage needs a route to any of them. It also serves what the stages tell of themselves ([`metrics`]), so that no stage
 //! listens to anybody who watches. It trusts its configuration. What collectors answer is only looked at for an
 //! end or a status; lines of ledgers are passed on as they are. Not in it: keys of links or of the ledgers'
 //! signatures, and any route to the ring, to clients or to the database.
 
+mod checkpoints;
 mod config;
 mod courier;
 mod dial;
@@ -20,17 +24,19 @@ mod metrics;
 mod otlp;
 mod positions;
 mod record;
+mod s3;
 mod syslog;
 mod tls;
 mod webhook;
 
 pub use config::{
-    MetricsConfig, OtlpConfig, SinkConfig, SinksConfig, SyslogConfig, TracesConfig, WebhookConfig,
+    MetricsConfig, OtlpConfig, S3Config, SinkConfig, SinksConfig, SyslogConfig, TracesConfig, WebhookConfig,
 };
-pub use feed::{Entry, Feed, Oddity};
+pub use feed::{Entry, Feed, Oddity, What};
 pub use otlp::Protocol;
 pub use positions::{Mark, Positions, PositionsFile};
 pub use record::{Details, Fields};
+pub use s3::LockMode;
 pub use syslog::Framing;
 pub use tls::TlsConfig;
 pub use webhook::Format;
@@ -65,7 +71,7 @@ pub async fn run(config: SinksConfig, life: Life) -> anyhow::Result<()> {
                 let site = Site {
                     audit: config.audit_directory.clone(),
                     positions: config.positions_directory.clone(),
-                    sinks: config.sinks.keys().cloned().collect(),
+                    sinks: config.sinks_of_records(),
                 };
                 tokio::task::spawn_local(metrics::serve(listener, site));
             }

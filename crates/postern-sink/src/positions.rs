@@ -1,11 +1,14 @@
-//! How far a collector has confirmed the ledgers.
+//! How far a collector has confirmed the ledgers, and their checkpoints.
 
+use crate::checkpoints::Places;
 use postern_ledger::seal_of;
 use postern_types::Stage;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 /// The last record of a ledger that was confirmed.
@@ -34,12 +37,30 @@ pub type Positions = BTreeMap<Stage, Mark>;
 
 /// Where they are kept.
 #[derive(Clone, Debug)]
-pub struct PositionsFile(PathBuf);
+pub struct PositionsFile<T = Positions> {
+    path: PathBuf,
+    kept: PhantomData<T>,
+}
 
 impl PositionsFile {
     /// That of the sink of this name in a directory.
     pub fn new(directory: &Path, sink: &str) -> PositionsFile {
-        PositionsFile(directory.join(format!("{sink}.json")))
+        PositionsFile::of(directory.join(format!("{sink}.json")))
+    }
+}
+
+impl PositionsFile<Places> {
+    /// That for the checkpoints.
+    pub(crate) fn of_checkpoints(directory: &Path, sink: &str) -> PositionsFile<Places> {
+        // No sink has a dot in its name.
+        PositionsFile::of(directory.join(format!("{sink}.checkpoints.json")))
+    }
+}
+
+impl<T: Default + Serialize + DeserializeOwned> PositionsFile<T> {
+    fn of(path: PathBuf) -> PositionsFile<T> {
+        let kept = PhantomData;
+        PositionsFile { path, kept }
     }
 
     /// Reads them; nothing was confirmed when there is no file.
@@ -47,11 +68,12 @@ impl PositionsFile {
     /// # Errors
     /// When the file can't be read or is not one of these. Then whoever looks at it must decide: to begin anew would
     /// send everything again, to go on could leave records out.
-    pub fn read(&self) -> io::Result<Positions> {
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", self.0.display()));
-        match fs::read(&self.0) {
+    pub fn read(&self) -> io::Result<T> {
+        let named =
+            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", self.path.display()));
+        match fs::read(&self.path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| named(error.into())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Positions::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(T::default()),
             Err(error) => Err(named(error)),
         }
     }
@@ -60,14 +82,14 @@ impl PositionsFile {
     ///
     /// # Errors
     /// When that can't be done.
-    pub fn write(&self, positions: &Positions) -> io::Result<()> {
-        let beside = self.0.with_extension("json.new");
+    pub fn write(&self, positions: &T) -> io::Result<()> {
+        let beside = self.path.with_extension("json.new");
         let mut file = fs::File::create(&beside)?;
         serde_json::to_writer(&mut file, positions)?;
         file.write_all(b"\n")?;
         // Else a power cut could leave an empty file in the place of a good one.
         file.sync_all()?;
-        fs::rename(&beside, &self.0)
+        fs::rename(&beside, &self.path)
     }
 }
 

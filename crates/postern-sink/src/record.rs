@@ -1,5 +1,6 @@
 //! The fields of a record that collectors want to see apart from its line.
 
+use crate::feed::What;
 use postern_types::{SessionId, TraceId};
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -83,6 +84,17 @@ pub struct Details<'a> {
     pub backend_us: Option<u64>,
 }
 
+/// What is told of a checkpoint.
+#[derive(Debug, Default, Deserialize)]
+struct Signed<'a> {
+    #[serde(borrow, default)]
+    time: Cow<'a, str>,
+    #[serde(default)]
+    segment: u64,
+    #[serde(default)]
+    records: u64,
+}
+
 impl<'a> Fields<'a> {
     /// Those of a line; all empty when it is no JSON object.
     pub fn of(line: &'a [u8]) -> Fields<'a> {
@@ -93,6 +105,25 @@ impl<'a> Fields<'a> {
     /// Those of a line; all empty when it is no JSON object.
     pub fn of_text(line: &'a str) -> Fields<'a> {
         serde_json::from_str(line).unwrap_or_default()
+    }
+
+    /// Those of an entry. Of a checkpoint, the number is that of the last record that it covers.
+    pub fn of_entry(what: What, line: &'a str) -> Fields<'a> {
+        match what {
+            What::Record => Fields::of_text(line),
+            What::Checkpoint { .. } => {
+                let signed: Signed<'a> = serde_json::from_str(line).unwrap_or_default();
+                let after = signed.segment.saturating_add(signed.records);
+                Fields {
+                    time: signed.time,
+                    level: Cow::Borrowed("info"),
+                    event: Cow::Borrowed("checkpoint"),
+                    result: Cow::Borrowed("signed"),
+                    number: after.saturating_sub(1),
+                    ..Fields::default()
+                }
+            }
+        }
     }
 
     /// The session and exchange that it is about.

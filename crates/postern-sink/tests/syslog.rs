@@ -10,6 +10,7 @@
 
 mod scene;
 
+use postern_ledger::SigningKey;
 use postern_testkit::rsyslog::{Rsyslog, Way};
 use postern_testkit::{Authority, Signal, Stage};
 use scene::Scene;
@@ -35,6 +36,44 @@ fn configure(scene: &Scene, address: &str, ca_file: &Path) {
         false => String::new(),
     };
     scene.configure(&format!("kind = \"syslog\"\naddress = \"{address}\"\n{tls}"));
+}
+
+#[test]
+fn checkpoints_go_with_the_records() {
+    let (mut scene, collector) = begin(Way::Tls);
+    scene.write(10);
+    scene.sign(&SigningKey::from_seed(&[7; 32]).unwrap());
+    scene.run_sink();
+    let signed = || -> Vec<_> {
+        let received = collector.received().into_iter();
+        received.filter(|one| one.id == "checkpoint").collect()
+    };
+    let end = Instant::now() + Duration::from_secs(30);
+    while signed().len() < 4 {
+        assert!(Instant::now() < end, "{}", scene.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    for stage in Stage::ALL {
+        let program = format!("postern-{stage}");
+        let of_stage: Vec<_> = signed()
+            .into_iter()
+            .filter(|one| one.program == program)
+            .collect();
+        assert_eq!(of_stage.len(), 1, "{stage}");
+        assert_eq!(format!("{}\n", of_stage[0].message), scene.checkpoints(stage));
+        assert_eq!(of_stage[0].severity, 6);
+        let structured = &of_stage[0].structured;
+        assert!(
+            structured.starts_with("[postern@32473 number=\"11\""),
+            "{structured}"
+        );
+    }
+    // Not again after a restart.
+    scene.stop_sink();
+    scene.run_sink();
+    scene.write(10);
+    scene.stop_sink();
+    assert_eq!(signed().len(), 4);
 }
 
 fn received(collector: &Rsyslog) -> Vec<(String, String)> {

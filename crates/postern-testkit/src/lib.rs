@@ -18,6 +18,7 @@ pub mod process;
 pub mod receiver;
 pub mod ring;
 pub mod rsyslog;
+pub mod s3;
 #[cfg(feature = "collectors")]
 mod server;
 pub mod shop;

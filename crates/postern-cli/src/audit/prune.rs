@@ -104,7 +104,7 @@ pub(super) fn prune_one(
     };
     let mut pruned = Pruned::default();
     let mut through = old_enough;
-    for sink in sinks::names(ring)? {
+    for sink in sinks::of_records(ring)? {
         let confirmed = sinks::confirmed(ring, &sink).get(&stage).copied().unwrap_or(0);
         if old_enough.is_some_and(|old_enough| confirmed < old_enough) {
             pruned.held_up = Some(format!(

@@ -4,7 +4,7 @@ use super::{VerifyArgs, checkpoints};
 use postern_ledger::{Witness, WitnessFinding};
 use postern_types::Stage;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub(super) struct Sources {
     /// With a `STAGE.pub` for each stage.
     public_keys: PathBuf,
-    /// With a `STAGE.jsonl` for each stage; `None` for those beside the ledgers.
+    /// With a `STAGE.jsonl` for each stage, or a folder `STAGE` of files; `None` for those beside the ledgers.
     against: Option<PathBuf>,
     /// Somebody asked for it: what is missing is then wrong.
     insists: bool,
@@ -30,11 +30,40 @@ impl Sources {
         }
     }
 
+    /// Where the checkpoints of a stage are: a file, or a folder of them.
     fn checkpoints(&self, ledger: &Path, stage: Stage) -> PathBuf {
-        match &self.against {
-            Some(kept) => kept.join(format!("{stage}.jsonl")),
-            None => checkpoints::file(ledger.parent().unwrap_or(ledger), stage),
+        let Some(kept) = &self.against else {
+            return checkpoints::file(ledger.parent().unwrap_or(ledger), stage);
+        };
+        let folder = kept.join(stage.name());
+        match folder.is_dir() {
+            true => folder,
+            false => kept.join(format!("{stage}.jsonl")),
         }
+    }
+
+    /// The checkpoints there. From a collector some may come twice: it gets each at least once.
+    fn read(&self, place: &Path) -> io::Result<String> {
+        if self.against.is_none() {
+            return fs::read_to_string(place);
+        }
+        let mut files = vec![place.to_owned()];
+        if place.is_dir() {
+            let entries = fs::read_dir(place)?.map(|entry| Ok(entry?.path()));
+            files = entries.collect::<io::Result<_>>()?;
+            // Names of objects begin with where they are in the whole.
+            files.sort();
+        }
+        let (mut text, mut seen) = (String::new(), HashSet::new());
+        for file in files {
+            for line in fs::read_to_string(file)?.lines() {
+                if seen.insert(line.to_owned()) {
+                    text.push_str(line);
+                    text.push('\n');
+                }
+            }
+        }
+        Ok(text)
     }
 }
 
@@ -74,7 +103,7 @@ impl Signed {
             Ok(key) => key,
             Err(error) => return Outcome::Unreadable(format!("{error:#}")),
         };
-        let text = match fs::read_to_string(&file) {
+        let text = match sources.read(&file) {
             Ok(text) => text,
             Err(error) => return Outcome::Unreadable(format!("can't read {}: {error}", file.display())),
         };

@@ -72,7 +72,7 @@ fn ledgers(ring: &Examined, report: &mut Report) -> BTreeMap<Stage, u64> {
 /// Whether records are somewhere else too, and how far behind that is.
 fn sinks(ring: &Examined, records: &BTreeMap<Stage, u64>, report: &mut Report) {
     let mut section = report.about(Area::Monitoring);
-    let names = match sinks::names(&ring.ring) {
+    let names = match sinks::of_records(&ring.ring) {
         Ok(names) => names,
         Err(error) => return section.fail("sinks", format!("{error:#}"), "mend sinks.toml"),
     };

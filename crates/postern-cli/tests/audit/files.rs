@@ -105,3 +105,29 @@ fn records_that_are_old_go_and_the_auditor_sees_that_they_were_to() {
     fs::remove_file(first).unwrap();
     assert_eq!(site.postern(&["verify"]).0, 1);
 }
+
+#[test]
+fn checkpoints_are_taken_as_a_sink_stores_them() {
+    let site = site();
+    let kept = site.path("objects");
+    for stage in Stage::ALL {
+        let text = fs::read_to_string(site.ring.join(format!("audit/checkpoints/{stage}.jsonl"))).unwrap();
+        let folder = kept.join(stage.name());
+        fs::create_dir_all(&folder).unwrap();
+        // One was stored twice, as happens.
+        fs::write(folder.join("00000000000000000000-aa.jsonl"), &text).unwrap();
+        fs::write(folder.join("00000000000000000000-bb.jsonl"), &text).unwrap();
+    }
+    let trusted = site.path("trusted").display().to_string();
+    let against = kept.display().to_string();
+    let verify = || site.postern(&["verify", "--public-keys", &trusted, "--against", &against]);
+    let (code, said, _) = verify();
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains("backend: as it was signed, up to record 12"),
+        "{said}"
+    );
+    fs::write(kept.join("backend/00000000000000000999-cc.jsonl"), "{}\n").unwrap();
+    let (code, said, _) = verify();
+    assert_eq!((code, said.contains("not a checkpoint")), (1, true), "{said}");
+}

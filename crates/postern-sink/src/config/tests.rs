@@ -4,6 +4,7 @@ fn config(sink: &str) -> SinksConfig {
     let kind = match sink.split(' ').next() {
         Some("protocol") => "otlp",
         Some("url") => "webhook",
+        Some("bucket") => "s3",
         _ => "syslog",
     };
     let text = format!("hostname = \"h\"\n[sinks.siem]\nkind = \"{kind}\"\n{sink}\n");
@@ -30,6 +31,8 @@ fn every_way_is_understood() {
         "protocol = \"http\"\nendpoint = \"http://otel:4318/otlp/v1/logs\"",
         "url = \"http://10.0.0.1:9093/api/v2/alerts\"\nformat = \"alertmanager\"\nrepeat_after_s = 0",
         "url = \"https://hooks:443/x/y\"\ntls = { ca_file = \"c\" }\nformat = \"slack\"\nsecret_file = { env = \"HOOK\" }",
+        "bucket = \"audit\"\nendpoint = \"https://s3:443\"\ntls = { ca_file = \"c\" }\naccess_key_file = \"a\"\nsecret_key_file = { env = \"S\" }\nretain_days = 400\nmode = \"governance\"",
+        "bucket = \"audit\"\nendpoint = \"http://127.0.0.1:9000/\"\nprefix = \"a/b/\"\naccess_key_file = \"a\"\nsecret_key_file = \"s\"\nretain_days = 1\nevery_s = 10",
     ] {
         assert!(target(good).is_ok(), "{good}");
     }
@@ -37,6 +40,32 @@ fn every_way_is_understood() {
 
 #[test]
 fn what_can_not_work_is_refused_with_what_to_do() {
+    let keys = "access_key_file = \"a\"\nsecret_key_file = \"s\"\nretain_days = 9\n";
+    for (bad, reason) in [
+        (
+            "bucket = \"bbb\"\nendpoint = \"http://s3.example:80\"",
+            "https://",
+        ),
+        (
+            "bucket = \"bbb\"\nendpoint = \"http://127.0.0.1:80/b\"",
+            "no path",
+        ),
+        (
+            "bucket = \"bbb\"\nendpoint = \"http://127.0.0.1:80\"\nprefix = \"/a\"",
+            "`prefix`",
+        ),
+        (
+            "bucket = \"bbb\"\nendpoint = \"http://127.0.0.1:80\"\nprefix = \"a?b\"",
+            "`prefix`",
+        ),
+        (
+            "bucket = \"../b\"\nendpoint = \"http://127.0.0.1:80\"",
+            "`bucket`",
+        ),
+    ] {
+        let error = target(&format!("{bad}\n{keys}")).map(drop).unwrap_err();
+        assert!(format!("{error:#}").contains(reason), "{bad}: {error:#}");
+    }
     for (bad, reason) in [
         ("address = \"siem:601\"", "tls://host:port"),
         ("address = \"http://siem:601\"", "not a way"),

@@ -87,7 +87,7 @@ fn request(entries: &[Entry], host: &str, now: Timestamp) -> ExportLogsServiceRe
 
 fn log_record(entry: &Entry, observed_time_unix_nano: u64) -> LogRecord {
     let line = String::from_utf8_lossy(&entry.line);
-    let fields = Fields::of_text(&line);
+    let fields = Fields::of_entry(entry.what, &line);
     let mut attributes = vec![
         number("postern.number", fields.number),
         text("postern.result", &fields.result),
@@ -143,6 +143,7 @@ mod tests {
         let entry = |stage, line: &str| Entry {
             stage,
             line: bytes::Bytes::copy_from_slice(line.as_bytes()),
+            what: crate::feed::What::Record,
         };
         let entries = [
             entry(Stage::Backend, line),

@@ -38,7 +38,8 @@ impl Header {
 
     /// Appends the message of a record.
     pub(crate) fn write(&self, entry: &Entry, out: &mut Vec<u8>) {
-        let fields = Fields::of(&entry.line);
+        let line = String::from_utf8_lossy(&entry.line);
+        let fields = Fields::of_entry(entry.what, &line);
         let priority = u16::from(self.facility) * 8 + severity(&fields.level);
         let time = token(&fields.time, MSGID_BYTES);
         let event = token(&fields.event, MSGID_BYTES);

@@ -6,6 +6,7 @@ fn message(line: &str) -> String {
     let entry = Entry {
         stage: Stage::QueryValidator,
         line: bytes::Bytes::copy_from_slice(line.as_bytes()),
+        what: crate::feed::What::Record,
     };
     let mut out = Vec::new();
     Header::new(13, "shop-1").write(&entry, &mut out);

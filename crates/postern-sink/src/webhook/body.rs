@@ -57,6 +57,7 @@ impl Alert {
         let (stage, number, reason) = match oddity {
             Oddity::Changed { stage, number } => (*stage, *number, "ledger-changed"),
             Oddity::NoRecord { stage } => (*stage, 0, "ledger-unreadable"),
+            Oddity::OtherCheckpoints { stage } => (*stage, 0, "checkpoints-changed"),
         };
         Alert {
             stage: Some(stage),

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test takes what it needs")]
 
-use postern_ledger::{Details, Event, Ledger, Level, Outcome, Record};
+use postern_ledger::{Details, Event, Ledger, Level, Outcome, Record, Signer, SigningKey};
 use postern_sink::{Mark, Positions};
 use postern_testkit::process::Process;
 use postern_testkit::{Signal, Stage};
@@ -124,6 +124,29 @@ impl Scene {
             }
             ledger.commit().unwrap();
         }
+    }
+
+    /// Signs what is new in all ledgers.
+    pub(crate) fn sign(&self, key: &SigningKey) {
+        fs::create_dir_all(self.files.path().join("audit/checkpoints")).unwrap();
+        for stage in Stage::ALL {
+            let ledger = self.files.path().join("audit").join(stage.name());
+            let mut text = self.checkpoints(stage);
+            let mut signer = Signer::open(&ledger, stage, &text, key.clone()).unwrap();
+            for line in signer.sign(now_ms()).unwrap() {
+                text += &format!("{line}\n");
+            }
+            fs::write(self.checkpoints_file(stage), text).unwrap();
+        }
+    }
+
+    /// What was signed of a ledger.
+    pub(crate) fn checkpoints(&self, stage: Stage) -> String {
+        fs::read_to_string(self.checkpoints_file(stage)).unwrap_or_default()
+    }
+
+    fn checkpoints_file(&self, stage: Stage) -> PathBuf {
+        self.files.path().join(format!("audit/checkpoints/{stage}.jsonl"))
     }
 
     /// Adds one record to a ledger.

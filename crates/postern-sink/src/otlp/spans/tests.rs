@@ -50,6 +50,7 @@ fn entry(start: Timestamp, (stage, us, event, more): Line<'_>, common: &str) -> 
     Entry {
         stage,
         line: line.into(),
+        what: crate::feed::What::Record,
     }
 }
 
