@@ -91,7 +91,7 @@ const ALLOWED: [&str; 30] = [
 ];
 
 /// What begins with `pg_` and describes the catalogue, for roles that may read it.
-const ALLOWED_WITH_CATALOG: [&str; 27] = [
+const ALLOWED_WITH_CATALOG: [&str; 29] = [
     "pg_partition_ancestors",
     "pg_partition_root",
     "pg_get_expr",
@@ -105,6 +105,8 @@ const ALLOWED_WITH_CATALOG: [&str; 27] = [
     "pg_get_function_identity_arguments",
     "pg_get_function_result",
     "pg_get_triggerdef",
+    "pg_get_ruledef",
+    "pg_get_statisticsobjdef_columns",
     "pg_table_is_visible",
     "pg_type_is_visible",
     "pg_function_is_visible",

@@ -34,7 +34,7 @@ fn the_examples_of_a_new_ring_are_good() {
         .collect();
     let config: SinksConfig = postern_runtime::parse_config(path, &taken).unwrap();
     let names: Vec<&str> = config.sinks.keys().map(String::as_str).collect();
-    assert_eq!(names, ["local", "otel", "pager", "siem", "traces"]);
+    assert_eq!(names, ["local", "otel", "pager", "siem", "traces", "vault"]);
     assert!(config.metrics.is_some());
     assert_eq!(config.hostname.as_deref(), Some("shop-1"));
 }

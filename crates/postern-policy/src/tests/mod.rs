@@ -229,6 +229,8 @@ fn the_catalogue_is_closed_unless_it_is_opened_for_reading() {
             "select * from information_schema.tables",
             "select pg_get_expr(null, 1), pg_catalog.pg_table_is_visible(1)",
             "select 'a'::information_schema.sql_identifier",
+            // What psql asks for \\d of a table with rules, statistics and publications.
+            "select pg_get_ruledef(1, true), pg_get_statisticsobjdef_columns(1), pg_relation_is_publishable('x')",
         ],
     );
     refused(
