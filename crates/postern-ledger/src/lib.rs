@@ -57,7 +57,7 @@ pub use files::committed;
 pub use line::MAX_LINE_BYTES;
 pub use pack::{Packed, pack};
 pub use proof::{Proof, ProofError, Proved};
-pub use prune::{prunable, prune};
+pub use prune::{prunable, prune, pruned};
 pub use reader::{Seal, TailReader, seal_of, time_of};
 pub use record::{Details, Event, Level, Outcome, PATTERN_BYTES, Record, StatementDigest};
 pub use signer::Signer;

@@ -44,13 +44,32 @@ fn begins_by(file: &RecordFile, time: &str) -> io::Result<bool> {
     Ok(time_of(&line).is_some_and(|begins| begins <= time))
 }
 
-/// Removes the files of the ledger in `directory` up to record `through`, which must be the last of its file. It may be in
-/// use while this runs. What an interrupted call has left goes too. Gives how many files went.
+/// Number of the last record that was removed for its age from the ledger in `directory`, as its `begin` says; 0 for none.
 ///
 /// # Errors
-/// When `through` is not the end of a file, one of the newest two would go, or the file system refuses.
+/// When that can't be read, with `InvalidData` when it is not in its form.
+pub fn pruned(directory: &Path) -> io::Result<u64> {
+    files::begin(directory).map(|begin| begin.number)
+}
+
+/// Removes the files of the ledger in `directory` up to record `through`, which must be the last of its file, and signed for:
+/// nothing goes on the word of `begin`. It may be in use while this runs. What an interrupted call with the same `through` has
+/// left goes too. Gives how many files went.
+///
+/// # Errors
+/// When `through` is not the end of a file, one of the newest two would go, the ledger begins after it already, or the file
+/// system refuses.
 pub fn prune(directory: &Path, through: u64) -> io::Result<u64> {
     let before = files::begin(directory)?;
+    if before.number > through {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!(
+                "the ledger begins after record {}, which was not let go",
+                before.number
+            ),
+        ));
+    }
     if through > before.number {
         let files = files::list(directory)?;
         let staying = files
@@ -75,7 +94,7 @@ pub fn prune(directory: &Path, through: u64) -> io::Result<u64> {
     }
     let mut removed: u64 = 0;
     for file in files::list_all(directory)? {
-        if file.first <= through.max(before.number) {
+        if file.first <= through {
             fs::remove_file(&file.path)?;
             removed = removed.saturating_add(1);
         }

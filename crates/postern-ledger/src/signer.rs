@@ -73,6 +73,11 @@ impl Signer {
         self.covered
     }
 
+    /// The last record that a checkpoint has let go; 0 for none.
+    pub fn pruned(&self) -> u64 {
+        self.pruned
+    }
+
     /// Signs what was committed beyond the checkpoints: one new checkpoint for each file with records that none
     /// covers yet. Gives their lines, without ends.
     ///

@@ -130,7 +130,12 @@ impl Notary {
         self.signer.covered()
     }
 
-    /// The same, and signs that the records up to this one are to go. They may go when it returns.
+    /// The last record that was let go; 0 for none.
+    pub(crate) fn pruned(&self) -> u64 {
+        self.signer.pruned()
+    }
+
+    /// The same as [`Notary::sign`], and signs that the records up to this one are to go. They may go when it returns.
     ///
     /// # Errors
     /// As for [`Notary::sign`].

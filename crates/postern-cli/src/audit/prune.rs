@@ -115,9 +115,9 @@ pub(super) fn prune_one(
     }
     if let Some(through) = through {
         notary.sign_pruned(unix_ms(), through)?;
-        pruned.through = through;
     }
     // Without anything new, what an interrupted removal has left.
+    pruned.through = notary.pruned();
     pruned.files = postern_ledger::prune(&ledger, pruned.through)?;
     Ok(pruned)
 }

@@ -84,6 +84,19 @@ enum Outcome {
 #[derive(Debug, Default)]
 pub(super) struct Signed(BTreeMap<Stage, Outcome>);
 
+impl Outcome {
+    /// That of a ledger without checkpoints: nobody can have let a record of it go.
+    fn unsigned(ledger: &Path) -> Outcome {
+        match postern_ledger::pruned(ledger) {
+            Ok(through) if through > 0 => Outcome::Unreadable(format!(
+                "the records up to {through} were removed, and there is no checkpoint that let them go"
+            )),
+            // What can't be read is told of where the ledger itself is checked.
+            _ => Outcome::None,
+        }
+    }
+}
+
 impl Signed {
     pub(super) fn of(ring: &BTreeMap<Stage, PathBuf>, sources: &Sources) -> Signed {
         let outcomes = ring
@@ -97,7 +110,7 @@ impl Signed {
         let file = sources.checkpoints(ledger, stage);
         let is_signed = key_file.exists() && file.exists();
         if !is_signed && !sources.insists {
-            return Outcome::None;
+            return Outcome::unsigned(ledger);
         }
         let key = match checkpoints::read_public_key(&key_file) {
             Ok(key) => key,

@@ -92,6 +92,17 @@ fn records_that_are_old_go_and_the_auditor_sees_that_they_were_to() {
     let (code, said, _) = site.postern(&["verify"]);
     assert!(said.contains("beginning after record"), "{said}");
     assert_eq!(code, 0, "{said}");
+    // Without what was signed, nobody can tell that they were to go.
+    let checkpoints = site.ring.join("audit/checkpoints");
+    fs::rename(&checkpoints, site.path("aside")).unwrap();
+    let (code, said, _) = site.postern(&["verify"]);
+    assert_eq!(
+        (code, said.contains("no checkpoint that let them go")),
+        (1, true),
+        "{said}"
+    );
+    fs::rename(site.path("aside"), &checkpoints).unwrap();
+    assert_eq!(site.postern(&["verify"]).0, 0);
     // Somebody removes one more.
     let mut files: Vec<_> = fs::read_dir(&ledger)
         .unwrap()
