@@ -25,6 +25,7 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -177,7 +178,16 @@ impl Site {
 
     /// The file that a stage has written.
     fn status_of(&self, stage: Stage) -> io::Result<String> {
-        let file = File::open(self.audit.join(stage.name()).join(STATUS_FILE))?;
+        // The stage owns the directory. Its file must not lead to another, a secret of this process for example, nor be one
+        // that this process would wait at.
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        let file = File::options()
+            .read(true)
+            .custom_flags(flags.bits().cast_signed())
+            .open(self.audit.join(stage.name()).join(STATUS_FILE))?;
+        if !file.metadata()?.is_file() {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         let mut text = String::new();
         file.take(MOST_BYTES).read_to_string(&mut text)?;
         Ok(text)
@@ -336,6 +346,26 @@ mod tests {
         ] {
             assert_eq!(site.page(path, NOW).status, StatusCode::NOT_FOUND, "{path}");
         }
+    }
+
+    #[test]
+    fn a_status_that_is_not_a_file_of_its_own_is_not_served() {
+        let files = tempfile::tempdir().unwrap();
+        let site = site(&files);
+        let directory = site.audit.join("backend");
+        fs::create_dir_all(&directory).unwrap();
+        let place = directory.join(STATUS_FILE);
+        fs::write(files.path().join("token"), "secret").unwrap();
+        std::os::unix::fs::symlink(files.path().join("token"), &place).unwrap();
+        let refused = |page: Page| {
+            assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
+            assert!(!page.text.contains("secret"), "{page:?}");
+        };
+        refused(site.page("/backend/metrics", NOW));
+        fs::remove_file(&place).unwrap();
+        // Nobody writes to it: whoever just opened it would wait for ever.
+        rustix::fs::mkfifoat(rustix::fs::CWD, &place, rustix::fs::Mode::RUSR).unwrap();
+        refused(site.page("/backend/metrics", NOW));
     }
 
     #[test]
