@@ -93,7 +93,7 @@ pub struct Told {
     pub processed: u64,
     /// Clients that lost their connection; each may have had one COMMIT under way.
     pub aborted: u64,
-    /// Runs that could not connect.
+    /// Runs that could not connect, or lost their connection before the first transaction.
     pub refused: u64,
 }
 
@@ -165,10 +165,10 @@ fn work(program: &Path, url: &str, clients: u32, stop: &AtomicBool) -> anyhow::R
         told.aborted += u64::try_from(complained.matches(" aborted in ").count())?;
         match processed(&said) {
             Some(count) => told.processed += count,
-            // It connects all of its clients before the first begins.
+            // It asks for the size of its tables and connects all of its clients before the first begins.
             None => {
                 ensure!(
-                    complained.contains("connection"),
+                    tells_of_a_lost_connection(&complained),
                     "pgbench says neither how much it did nor that it could not connect:\n{said}{complained}"
                 );
                 told.refused += 1;
@@ -194,6 +194,43 @@ fn processed(said: &str) -> Option<u64> {
     line.split('/').next()?.trim().parse().ok()
 }
 
+/// libpq says in three ways that the other side is gone: in words of its own, and in those of the system call in which
+/// it noticed, of which one is of TLS.
+fn tells_of_a_lost_connection(complained: &str) -> bool {
+    ["connection", "SSL SYSCALL error: ", "Broken pipe"]
+        .iter()
+        .any(|words| complained.contains(words))
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_connection_is_told_from_a_refused_statement() {
+        for lost in [
+            "connection to server at \"127.0.0.1\", port 30490 failed: Connection refused",
+            "could not count number of branches: SSL SYSCALL error: EOF detected",
+            "could not count number of branches: server closed the connection unexpectedly",
+            "could not send data to server: Broken pipe",
+        ] {
+            assert!(
+                tells_of_a_lost_connection(&format!("pgbench: error: {lost}\n")),
+                "{lost}"
+            );
+        }
+        for refused in [
+            "could not count number of branches: ERROR:  permission denied for table pgbench_branches",
+            "could not count number of branches: ERROR:  the statement was refused",
+        ] {
+            assert!(
+                !tells_of_a_lost_connection(&format!("pgbench: error: {refused}\n")),
+                "{refused}"
+            );
+        }
+    }
 }
