@@ -5,7 +5,7 @@ use crate::line::HexHash;
 use flate2::bufread::MultiGzDecoder;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 const HEAD_NAME: &str = "head";
@@ -35,9 +35,9 @@ impl RecordFile {
     /// Begins to read it. It may have been packed since it was listed.
     pub(crate) fn open(&self) -> io::Result<RecordReader> {
         let name = file_name(self.first);
-        match File::open(self.path.with_file_name(&name)) {
+        match open_regular(&self.path.with_file_name(&name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let file = File::open(self.path.with_file_name(packed_name(&name)))?;
+                let file = open_regular(&self.path.with_file_name(packed_name(&name)))?;
                 let unpacked = MultiGzDecoder::new(BufReader::with_capacity(READ_BYTES, file));
                 Ok(RecordReader::Packed(Box::new(BufReader::with_capacity(
                     READ_BYTES, unpacked,
@@ -46,6 +46,37 @@ impl RecordFile {
             opened => Ok(RecordReader::Plain(BufReader::with_capacity(READ_BYTES, opened?))),
         }
     }
+}
+
+/// Opens a file that a stage has written, for a reader that must trust the stage with nothing else: a link could lead to
+/// a file that only the reader may read, and at a pipe the reader would wait for ever.
+///
+/// # Errors
+/// When it can't be opened, or is anything but a regular file.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let file = File::options()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"));
+    }
+    Ok(file)
+}
+
+/// Makes a new file, for its owner only, in the place of one that an interrupted run left. What a stage puts there in
+/// between is not written to, wherever it leads.
+pub(crate) fn make_anew(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
 }
 
 /// Bytes of the lines of a file.
@@ -207,7 +238,7 @@ pub(crate) fn read_head(directory: &Path) -> io::Result<Head> {
 
 fn read_link(path: &Path) -> io::Result<Head> {
     let mut bytes = Vec::with_capacity(HEAD_BYTES + 1);
-    match File::open(path) {
+    match open_regular(path) {
         Ok(file) => file.take(HEAD_BYTES as u64 + 1).read_to_end(&mut bytes)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Head::Empty),
         Err(error) => return Err(error),

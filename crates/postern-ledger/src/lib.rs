@@ -53,7 +53,7 @@ mod writer;
 
 pub use checkpoint::{Checkpoint, CheckpointError, NotAKey, PublicKey, SigningKey};
 pub use cross::{CrossFinding, CrossReport, Disagreement, cross_check};
-pub use files::committed;
+pub use files::{committed, open_regular};
 pub use line::MAX_LINE_BYTES;
 pub use pack::{Packed, pack};
 pub use proof::{Proof, ProofError, Proved};

@@ -6,9 +6,8 @@ use crate::files::{self, RecordFile};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// The newest files stay as they are: the stage writes to the last one, and reads the one before when it starts.
@@ -61,16 +60,10 @@ fn pack_file(directory: &Path, file: &RecordFile) -> io::Result<Packed> {
 
 /// Writes the packed form of a file to a new one; the bytes that were read, and their digest.
 fn write(from: &Path, to: &Path) -> io::Result<(u64, [u8; 32])> {
-    let mut options = OpenOptions::new();
-    let new = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(to)?;
+    let new = files::make_anew(to)?;
     let mut encoder = GzEncoder::new(BufWriter::new(new), Compression::default());
     let mut digest = Sha256::new();
-    let read = each_block(&mut File::open(from)?, |block| {
+    let read = each_block(&mut files::open_regular(from)?, |block| {
         digest.update(block);
         encoder.write_all(block)
     })?;
@@ -84,7 +77,7 @@ fn write(from: &Path, to: &Path) -> io::Result<(u64, [u8; 32])> {
 
 fn digest_of(packed: &Path) -> io::Result<[u8; 32]> {
     let mut digest = Sha256::new();
-    let mut unpacked = flate2::read::MultiGzDecoder::new(File::open(packed)?);
+    let mut unpacked = flate2::read::MultiGzDecoder::new(files::open_regular(packed)?);
     each_block(&mut unpacked, |block| {
         digest.update(block);
         Ok(())

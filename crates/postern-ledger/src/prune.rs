@@ -8,9 +8,8 @@ use crate::chain::Link;
 use crate::files::{self, RecordFile};
 use crate::reader::{self, time_of};
 use crate::recover;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// The newest files stay, however old: the stage writes to the last one, and reads the one before when it starts.
@@ -106,13 +105,7 @@ pub fn prune(directory: &Path, through: u64) -> io::Result<u64> {
 fn write_begin(directory: &Path, link: &Link) -> io::Result<()> {
     let path = files::begin_path(directory);
     let beside = path.with_extension("new");
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&beside)?;
+    let mut file = files::make_anew(&beside)?;
     file.write_all(&files::link_bytes(link))?;
     file.sync_all()?;
     fs::rename(&beside, &path)?;

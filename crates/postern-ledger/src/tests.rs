@@ -10,6 +10,7 @@ mod cross;
 mod full;
 mod kill;
 mod merkle;
+mod odd_files;
 mod pack;
 mod power;
 mod prune;

@@ -23,9 +23,7 @@ use postern_runtime::{READY, STATUS_FILE, WRITTEN, unix_ms};
 use postern_types::Stage;
 use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -178,16 +176,7 @@ impl Site {
 
     /// The file that a stage has written.
     fn status_of(&self, stage: Stage) -> io::Result<String> {
-        // The stage owns the directory. Its file must not lead to another, a secret of this process for example, nor be one
-        // that this process would wait at.
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        let file = File::options()
-            .read(true)
-            .custom_flags(flags.bits().cast_signed())
-            .open(self.audit.join(stage.name()).join(STATUS_FILE))?;
-        if !file.metadata()?.is_file() {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
+        let file = postern_ledger::open_regular(&self.audit.join(stage.name()).join(STATUS_FILE))?;
         let mut text = String::new();
         file.take(MOST_BYTES).read_to_string(&mut text)?;
         Ok(text)
