@@ -7,7 +7,7 @@ use clap::Args;
 use postern_ledger::{
     CrossReport, Finding, FindingKind, Report, TailReader, cross_check, verify as verify_ledger,
 };
-use postern_types::Stage;
+use postern_types::{Author, Stage};
 use serde_json::{Value, json};
 use signed::{Signed, Sources};
 use std::collections::{BTreeMap, VecDeque};
@@ -136,13 +136,10 @@ fn show(tail: &mut Tail, args: &TailArgs, out: &mut impl Write) -> io::Result<()
     }
 }
 
-/// A stage's name on the command line.
-fn stage(name: &str) -> Result<Stage, String> {
-    let names = || Stage::ALL.map(Stage::name).join(", ");
-    Stage::ALL
-        .into_iter()
-        .find(|stage| stage.name() == name)
-        .ok_or_else(|| format!("one of {} is expected", names()))
+/// The name of a ledger's author on the command line.
+fn stage(name: &str) -> Result<Author, String> {
+    let names = || Author::ALL.map(Author::name).join(", ");
+    Author::from_name(name).ok_or_else(|| format!("one of {} is expected", names()))
 }
 
 fn ignore_closed_pipe(written: io::Result<()>) -> io::Result<()> {
@@ -156,8 +153,8 @@ fn ignore_closed_pipe(written: io::Result<()>) -> io::Result<()> {
 enum Ledgers {
     /// The directory of one ledger.
     One(PathBuf),
-    /// One for each stage.
-    Ring(BTreeMap<Stage, PathBuf>),
+    /// One for each stage, and the operator's.
+    Ring(BTreeMap<Author, PathBuf>),
 }
 
 impl Ledgers {
@@ -168,14 +165,17 @@ impl Ledgers {
         } else {
             directory
         };
-        // A stage that is configured here has a ledger, even if somebody has taken it away.
-        let expected = |stage: &Stage| {
-            audit.join(stage.name()).exists() || directory.join(format!("{stage}.toml")).exists()
+        // A stage that is configured here has a ledger, and so has the operator of a ring whose ledgers are signed here,
+        // even if somebody has taken it away.
+        let is_here = |author: Author| match author {
+            Author::Stage(stage) => directory.join(format!("{stage}.toml")).exists(),
+            Author::Operator => checkpoints::public_key_file(directory, author).exists(),
         };
-        let ring: BTreeMap<Stage, PathBuf> = Stage::ALL
+        let expected = |author: &Author| audit.join(author.name()).exists() || is_here(*author);
+        let ring: BTreeMap<Author, PathBuf> = Author::ALL
             .into_iter()
             .filter(expected)
-            .map(|stage| (stage, audit.join(stage.name())))
+            .map(|author| (author, audit.join(author.name())))
             .collect();
         if ring.is_empty() {
             Ledgers::One(directory.to_owned())
@@ -183,6 +183,13 @@ impl Ledgers {
             Ledgers::Ring(ring)
         }
     }
+}
+
+/// The comparison of the stages' ledgers, if there is more than one.
+fn cross(ring: &BTreeMap<Author, PathBuf>) -> Option<io::Result<CrossReport>> {
+    let of_stage = |(author, directory): (&Author, &PathBuf)| Some((author.stage()?, directory.clone()));
+    let stages: BTreeMap<Stage, PathBuf> = ring.iter().filter_map(of_stage).collect();
+    (stages.len() > 1).then(|| cross_check(&stages))
 }
 
 /// The answer of `verify`; the numbers are its exit codes.
@@ -199,8 +206,8 @@ type Checked = Result<Report, Vec<Finding>>;
 
 /// Everything that `verify` found out.
 struct Audit {
-    /// By stage; `None` for a single ledger whose stage does not matter.
-    ledgers: Vec<(Option<Stage>, Checked)>,
+    /// By author; `None` for a single ledger whose author does not matter.
+    ledgers: Vec<(Option<Author>, Checked)>,
     /// What the checkpoints say of the ledgers that have any.
     signed: Signed,
     /// The comparison, if there is more than one ledger.
@@ -221,7 +228,7 @@ impl Audit {
                     .iter()
                     .map(|(stage, directory)| (Some(*stage), verify_ledger(directory)))
                     .collect(),
-                cross: (ring.len() > 1).then(|| cross_check(&ring)),
+                cross: cross(&ring),
             },
         }
     }
@@ -259,7 +266,7 @@ impl Audit {
 
     fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
         for (stage, result) in &self.ledgers {
-            let name = stage.map_or("ledger", Stage::name);
+            let name = stage.map_or("ledger", Author::name);
             match result {
                 Ok(report) => writeln!(out, "{name}: sound, {}", counts(report))?,
                 Err(findings) => {
@@ -281,7 +288,7 @@ impl Audit {
     fn to_json(&self) -> Value {
         let mut ledgers = serde_json::Map::new();
         for (stage, result) in &self.ledgers {
-            let name = stage.map_or("ledger", Stage::name);
+            let name = stage.map_or("ledger", Author::name);
             let value = match result {
                 Ok(report) => json!({
                     "sound": true,

@@ -4,6 +4,7 @@
 
 use crate::console::say;
 use crate::directory::RingDirectory;
+use crate::operator;
 use crate::secret_file;
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -44,17 +45,24 @@ pub fn run(args: &CatalogArgs) -> anyhow::Result<ExitCode> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error).with_context(|| format!("can't read {}", file.display())),
     };
-    secret_file::write(&file, &catalog.to_json())
-        .with_context(|| format!("can't write {}", file.display()))?;
-    let origins = ring.origins_file();
-    secret_file::write(&origins, &postern_policy::origins(&catalog).to_json())
-        .with_context(|| format!("can't write {}", origins.display()))?;
+    operator::recorded(&ring, "catalog.write", &[], || write(&ring, &catalog))?;
     say!("Wrote {}: {}.", file.display(), found(&catalog));
     match before {
         None => say!("There was none before."),
         Some(before) => say!("{}", told(&catalog.changes_since(&before))),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn write(ring: &RingDirectory, catalog: &Catalog) -> anyhow::Result<()> {
+    let origins = postern_policy::origins(catalog).to_json();
+    for (file, text) in [
+        (ring.catalog_file(), catalog.to_json()),
+        (ring.origins_file(), origins),
+    ] {
+        secret_file::write(&file, &text).with_context(|| format!("can't write {}", file.display()))?;
+    }
+    Ok(())
 }
 
 fn read_database(ring: &RingDirectory) -> anyhow::Result<Vec<u8>> {

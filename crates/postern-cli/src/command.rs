@@ -9,7 +9,7 @@ use crate::status::Status;
 use crate::supervise::{UpOptions, up};
 use crate::tether::{self, DeathSignal};
 use crate::users::{self, User, UsersFile};
-use crate::{audit, catalog, doctor, firewall, policy, terminal};
+use crate::{audit, catalog, doctor, firewall, operator, policy, terminal};
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use postern_runtime::unix_ms;
@@ -300,9 +300,17 @@ fn run_user_add(args: UserAdd) -> anyhow::Result<ExitCode> {
         Some(verifier) => users::imported_verifier(&verifier)?,
         None => users::verifier_of(&new_password(&args.name)?)?,
     };
+    let objects = [
+        Some(args.name.clone()),
+        Some(format!("roles {}", args.roles.join(","))),
+        args.tenant.as_ref().map(|tenant| format!("tenant {tenant}")),
+    ];
+    let objects: Vec<String> = objects.into_iter().flatten().collect();
     let user = User::new(verifier, args.roles, args.tenant);
-    file.users.users.insert(args.name.clone(), user);
-    file.save()?;
+    operator::recorded(&ring, "user.add", &objects, || {
+        file.users.users.insert(args.name.clone(), user);
+        file.save()
+    })?;
     say!("{} may sign in.", args.name);
     Ok(ExitCode::SUCCESS)
 }
@@ -316,13 +324,16 @@ fn new_password(user: &str) -> anyhow::Result<Zeroizing<String>> {
 }
 
 fn run_user_passwd(args: &UserPasswd) -> anyhow::Result<ExitCode> {
-    let mut file = UsersFile::open(&RingDirectory::new(&args.directory).users_file())?;
+    let ring = RingDirectory::new(&args.directory);
+    let mut file = UsersFile::open(&ring.users_file())?;
     let Some(user) = file.users.users.get_mut(&args.name) else {
         bail!("there is no user {}", args.name);
     };
     let grace = Duration::from_secs(args.grace);
     user.change_password(&new_password(&args.name)?, grace, unix_ms())?;
-    file.save()?;
+    operator::recorded(&ring, "user.passwd", std::slice::from_ref(&args.name), || {
+        file.save()
+    })?;
     if args.grace == 0 {
         say!("{} has a new password; the old one is refused.", args.name);
     } else {
@@ -357,11 +368,14 @@ fn run_user_list(args: &UserList) -> anyhow::Result<ExitCode> {
 }
 
 fn run_user_remove(args: &UserRemove) -> anyhow::Result<ExitCode> {
-    let mut file = UsersFile::open(&RingDirectory::new(&args.directory).users_file())?;
+    let ring = RingDirectory::new(&args.directory);
+    let mut file = UsersFile::open(&ring.users_file())?;
     if file.users.users.remove(&args.name).is_none() {
         bail!("there is no user {}", args.name);
     }
-    file.save()?;
+    operator::recorded(&ring, "user.remove", std::slice::from_ref(&args.name), || {
+        file.save()
+    })?;
     say!("{} may not sign in any more.", args.name);
     Ok(ExitCode::SUCCESS)
 }

@@ -2,7 +2,7 @@
 
 use crate::hop::Hop;
 use crate::ring_config::RingConfig;
-use postern_types::Stage;
+use postern_types::{Author, Stage};
 use std::path::{Path, PathBuf};
 
 /// A ring's directory.
@@ -80,9 +80,9 @@ impl RingDirectory {
         self.run().join("sinks.ready")
     }
 
-    /// A stage's ledger.
-    pub fn ledger(&self, stage: Stage) -> PathBuf {
-        self.join("audit").join(stage.name())
+    /// The ledger of a stage, or the operator's.
+    pub fn ledger(&self, author: impl Into<Author>) -> PathBuf {
+        self.join("audit").join(author.into().name())
     }
 
     /// The keys of the links, relative to the directory.

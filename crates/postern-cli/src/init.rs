@@ -7,6 +7,7 @@ use crate::directory::RingDirectory;
 use crate::hop::Hop;
 use crate::nats;
 use crate::nats_auth::{self, DEFAULT_JWT_LIFETIME, NatsAuth};
+use crate::operator;
 use crate::ring_config::{
     self, AuditConfig, JwtConfig, NatsConfig, RingConfig, Storage, StreamsConfig, Topology,
 };
@@ -15,6 +16,7 @@ use crate::secret_file;
 use crate::stage_config::{self, FIRST_POLICY, Facts, stage_config};
 use anyhow::{Context as _, bail};
 use postern_bus::Secret;
+use postern_ledger::Outcome;
 use postern_types::{Slot, Stage};
 use std::collections::BTreeMap;
 use std::fs;
@@ -134,6 +136,7 @@ fn fill(ring: &RingDirectory, options: &InitOptions) -> anyhow::Result<()> {
     let (frontend, backend): (Slot, Slot) = ("frontend-0".parse()?, "backend-0".parse()?);
     rotation::make(ring)?;
     audit::make_keys(ring)?;
+    operator::note(ring, "ring.init", &[], Outcome::Allowed)?;
     let nats_urls = Hop::ALL
         .into_iter()
         .zip(options.nats_ports)

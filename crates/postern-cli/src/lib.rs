@@ -18,6 +18,7 @@ pub mod init;
 pub mod keys;
 pub mod nats;
 pub mod nats_auth;
+mod operator;
 pub mod part;
 pub mod policy;
 pub mod provision;

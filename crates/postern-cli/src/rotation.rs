@@ -7,6 +7,7 @@
 
 use crate::console::say;
 use crate::directory::RingDirectory;
+use crate::operator;
 use crate::secret_file;
 use crate::status::{Status, is_running};
 use anyhow::{Context as _, bail, ensure};
@@ -112,11 +113,16 @@ pub fn run(args: &Rotate) -> anyhow::Result<ExitCode> {
         }
     };
     if args.step != Some(Step::Switch) {
-        let epoch = prepare(&ring)?;
+        let epoch = operator::recorded(&ring, "keys.rotate", &["prepare".to_owned()], || prepare(&ring))?;
         told("prepare", epoch, wait_if_up(&ring)?);
     }
     if args.step != Some(Step::Prepare) {
-        let epoch = switch(&ring, ending)?;
+        let what = [
+            "switch".to_owned(),
+            format!("grace {} s", args.grace),
+            format!("tickets {} s", ending.tickets.as_secs()),
+        ];
+        let epoch = operator::recorded(&ring, "keys.rotate", &what, || switch(&ring, ending))?;
         told("switch", epoch, wait_if_up(&ring)?);
     }
     Ok(ExitCode::SUCCESS)

@@ -3,7 +3,7 @@
 
 use crate::directory::RingDirectory;
 use anyhow::Context as _;
-use postern_types::Stage;
+use postern_types::Author;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -117,20 +117,21 @@ fn read(ring: &RingDirectory) -> anyhow::Result<toml::Table> {
         .with_context(|| format!("error in {}", path.display()))
 }
 
-/// The last record of each ledger that a sink's collector has confirmed; a stage is left out where there is none.
-pub(crate) fn confirmed(ring: &RingDirectory, sink: &str) -> BTreeMap<Stage, u64> {
+/// The last record of each ledger that a sink's collector has confirmed; one is left out where there is none.
+pub(crate) fn confirmed(ring: &RingDirectory, sink: &str) -> BTreeMap<Author, u64> {
     let text = fs::read_to_string(ring.join("audit/sent").join(format!("{sink}.json")));
     let marks: serde_json::Value = text
         .ok()
         .and_then(|text| serde_json::from_str(&text).ok())
         .unwrap_or_default();
-    let number = |stage: Stage| Some((stage, marks.get(stage.name())?.get("number")?.as_u64()?));
-    Stage::ALL.into_iter().filter_map(number).collect()
+    let number = |author: Author| Some((author, marks.get(author.name())?.get("number")?.as_u64()?));
+    Author::ALL.into_iter().filter_map(number).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use postern_types::Stage;
 
     #[test]
     fn a_sink_is_run_when_it_is_named() {
@@ -168,7 +169,7 @@ mod tests {
         fs::create_dir_all(ring.join("audit/sent")).unwrap();
         let text = r#"{"backend":{"number":7,"hash":"ab"},"frontend":{"number":9,"hash":"cd"}}"#;
         fs::write(ring.join("audit/sent/siem.json"), text).unwrap();
-        let right = BTreeMap::from([(Stage::Frontend, 9), (Stage::Backend, 7)]);
+        let right = BTreeMap::from([(Stage::Frontend.into(), 9), (Stage::Backend.into(), 7)]);
         assert_eq!(confirmed(&ring, "siem"), right);
         fs::write(ring.join("audit/sent/siem.json"), "{").unwrap();
         assert!(confirmed(&ring, "siem").is_empty());

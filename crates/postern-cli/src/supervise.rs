@@ -15,6 +15,7 @@ use crate::directory::RingDirectory;
 use crate::hop::Hop;
 use crate::keys;
 use crate::nats;
+use crate::operator;
 use crate::part::{Part, Programs, find_program};
 use crate::ring_config::RingConfig;
 use crate::rotation;
@@ -23,6 +24,7 @@ use crate::sinks;
 use anyhow::{Context as _, bail};
 use board::Board;
 use keep::{Keeper, Run};
+use postern_ledger::Outcome;
 use postern_types::Stage;
 use signing::Signing;
 use std::fs;
@@ -67,6 +69,7 @@ pub async fn up(options: UpOptions, stop: impl Future<Output = ()>) -> anyhow::R
     keys::renew_if_due(ring, &config)?;
     audit::make_keys(ring)?;
     let listen = listen_address(ring, options.listen.as_deref())?;
+    operator::note(ring, "ring.up", &[], Outcome::Allowed)?;
     let board = Arc::new(Board::new(ring, &listen));
     let (phase, _) = watch::channel(Run::On);
     let mut parts = JoinSet::new();
@@ -101,6 +104,14 @@ pub async fn up(options: UpOptions, stop: impl Future<Output = ()>) -> anyhow::R
     }
     phase.send_replace(Run::StopStages);
     board.until_stages_are_down().await;
+    let ended = if outcome.is_ok() {
+        Outcome::Allowed
+    } else {
+        Outcome::Failed
+    };
+    if let Err(error) = operator::note(ring, "ring.down", &[], ended) {
+        log::own(&format!("{error:#}"));
+    }
     signing.finish().await;
     phase.send_replace(Run::StopAll);
     while parts.join_next().await.is_some() {}
@@ -229,18 +240,27 @@ async fn keep_credentials_fresh(ring: &RingDirectory, config: &RingConfig) -> st
         }
         match keys::renew_if_due(ring, config) {
             Ok(false) => {}
-            Ok(true) => log::own("renewed the JWTs for the NATS servers"),
+            Ok(true) => renewed(ring, "jwts", "renewed the JWTs for the NATS servers"),
             Err(error) => log::own(&format!(
                 "the JWTs for the NATS servers could not be renewed: {error:#}"
             )),
         }
         match keys::renew_certificates_if_due(ring, config) {
             Ok(false) => {}
-            Ok(true) => log::own("renewed the certificates of the hops"),
+            Ok(true) => renewed(ring, "certificates", "renewed the certificates of the hops"),
             Err(error) => log::own(&format!(
                 "the certificates of the hops could not be renewed: {error:#}"
             )),
         }
+    }
+}
+
+/// Tells of what was renewed without anybody asking for it.
+fn renewed(ring: &RingDirectory, what: &str, told: &str) {
+    log::own(told);
+    let what = [what.to_owned(), "in time".to_owned()];
+    if let Err(error) = operator::note(ring, "keys.renew", &what, Outcome::Allowed) {
+        log::own(&format!("{error:#}"));
     }
 }
 

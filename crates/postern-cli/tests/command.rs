@@ -357,3 +357,98 @@ fn every_command_explains_itself() {
     let help = out(&postern(Path::new("."), &["--help"]));
     assert!(help.contains("Examples:") && !help.contains("tether"));
 }
+
+/// The operator's records: action, result, and what it was about.
+fn operators(files: &Path) -> Vec<String> {
+    let tail = postern(files, &["audit", "tail", "ring", "--json", "-n", "100"]);
+    let records = out(&tail);
+    let records = records
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    records
+        .filter(|record| record["stage"] == "operator")
+        .map(|record| {
+            assert!(!record["actor"].as_str().unwrap().is_empty());
+            format!("{} {} {}", record["action"], record["result"], record["objects"]).replace('"', "")
+        })
+        .collect()
+}
+
+#[test]
+fn what_an_operator_does_is_recorded() {
+    let files = ring();
+    let in_ring = |arguments: &[&str]| out(&with_password(files.path(), "sesame", arguments));
+    in_ring(&[
+        "user", "add", "ann", "--roles", "app", "--tenant", "7", "--dir", "ring",
+    ]);
+    in_ring(&["user", "passwd", "ann", "--dir", "ring"]);
+    in_ring(&["keys", "rotate", "ring"]);
+    in_ring(&["keys", "renew", "ring"]);
+    in_ring(&["keys", "revoke", "backend", "--dir", "ring"]);
+    let unknown = postern(files.path(), &["keys", "revoke", "nobody", "--dir", "ring"]);
+    refused(&unknown, 1);
+    in_ring(&["user", "remove", "ann", "--dir", "ring"]);
+    // No stage has written a ledger yet.
+    refused(
+        &postern(files.path(), &["audit", "prune", "ring", "--keep-days", "400"]),
+        1,
+    );
+    // Looking is no change.
+    in_ring(&["user", "list", "--dir", "ring"]);
+    refused(
+        &postern(files.path(), &["user", "remove", "ann", "--dir", "ring"]),
+        1,
+    );
+    assert_eq!(
+        operators(files.path()),
+        [
+            "ring.init allowed null",
+            "user.add allowed [ann,roles app,tenant 7]",
+            "user.passwd allowed [ann]",
+            "keys.rotate allowed [prepare]",
+            "keys.rotate allowed [switch,grace 300 s,tickets 43200 s]",
+            "keys.renew allowed [jwts]",
+            "keys.revoke allowed [backend]",
+            "keys.revoke allowed [nobody]",
+            "keys.revoke failed [nobody]",
+            "user.remove allowed [ann]",
+            "audit.prune allowed [older than 400 days]",
+        ]
+    );
+    let ledger = files.path().join("ring/audit/operator");
+    for entry in fs::read_dir(&ledger).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        assert!(!text.contains("sesame"), "a password is recorded");
+    }
+    // The stages have no ledgers to sign yet.
+    refused(&postern(files.path(), &["audit", "sign", "ring"]), 1);
+    let verified = postern(files.path(), &["audit", "verify", "ring"]);
+    let told = String::from_utf8(verified.stdout).unwrap();
+    assert!(told.contains("operator: sound, 11 records"), "{told}");
+    assert!(
+        told.contains("operator: as it was signed, up to record 11"),
+        "{told}"
+    );
+    // Who takes it away is found, and so is who takes its checkpoints away too.
+    fs::remove_dir_all(&ledger).unwrap();
+    for _ in 0..2 {
+        let verified = postern(files.path(), &["audit", "verify", "ring"]);
+        let told = String::from_utf8(verified.stdout).unwrap();
+        assert!(told.contains("operator: NOT sound"), "{told}");
+        let _ = fs::remove_file(files.path().join("ring/audit/checkpoints/operator.jsonl"));
+    }
+}
+
+#[test]
+fn what_can_not_be_recorded_is_not_done() {
+    let files = ring();
+    fs::write(files.path().join("ring/audit/operator/head"), "not a head").unwrap();
+    let add = ["user", "add", "ann", "--roles", "app", "--dir", "ring"];
+    let message = refused(&with_password(files.path(), "sesame", &add), 1);
+    assert!(
+        message.contains("nothing was done") && message.contains("audit/operator"),
+        "{message}"
+    );
+    let users = out(&postern(files.path(), &["user", "list", "--dir", "ring"]));
+    assert!(!users.contains("ann"), "{users}");
+}

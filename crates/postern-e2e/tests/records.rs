@@ -8,10 +8,12 @@
     reason = "a test fails by panicking; helpers of tests are not seen as tests by the lints"
 )]
 
+use postern_cli::directory::RingDirectory;
 use postern_cli::rotation::Ending;
 use postern_e2e::nats::hijack;
 use postern_ledger::TailReader;
 use postern_testkit::{NatsAuth, Options, Part, Ring, Signal, Stage, TestUser};
+use postern_types::Author;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -28,7 +30,7 @@ roles:
 ";
 
 /// What a ring writes when all of this is done to it.
-const EXPECTED: [&str; 13] = [
+const EXPECTED: [&str; 16] = [
     "signin",
     "session.open",
     "session.close",
@@ -42,6 +44,9 @@ const EXPECTED: [&str; 13] = [
     "policy.refused",
     "statement.learned",
     "keys.turned",
+    "users.taken",
+    "users.refused",
+    "admin.command",
 ];
 
 async fn ask(ring: &Ring, user: &str, statements: &[&str]) {
@@ -89,6 +94,8 @@ async fn every_record_of_a_ring_is_as_the_schema_says() {
     nats.publish("dirty-query", b"garbage").await.unwrap();
     let file = ring.directory().join("policy/policy.yaml");
     fs::write(&file, "version: 99\n").unwrap();
+    let users = RingDirectory::new(ring.directory()).users_file();
+    fs::write(&users, "[users.nobody]\n").unwrap();
     ring.signal(Part::Stage(Stage::QueryValidator), Signal::HUP);
     let grace = Duration::from_secs(60);
     ring.rotate_link_keys(Ending {
@@ -105,7 +112,10 @@ async fn every_record_of_a_ring_is_as_the_schema_says() {
     let validator = jsonschema::draft202012::new(&schema).unwrap();
     let mut events = BTreeSet::new();
     let mut count = BTreeMap::new();
-    for (stage, directory) in ring.ledger_dirs() {
+    let of_stages = ring.ledger_dirs().into_iter();
+    let of_stages = of_stages.map(|(stage, directory)| (Author::Stage(stage), directory));
+    let operators = (Author::Operator, ring.directory().join("audit/operator"));
+    for (author, directory) in of_stages.chain([operators]) {
         let mut reader = TailReader::open(&directory, usize::MAX).unwrap();
         while let Some(line) = reader.next_line().unwrap() {
             let record: Value = serde_json::from_slice(line).unwrap();
@@ -114,9 +124,9 @@ async fn every_record_of_a_ring_is_as_the_schema_says() {
                 .next()
                 .map(|error| error.to_string());
             assert_eq!(wrong, None, "{record}");
-            assert_eq!(record["stage"], stage.name());
+            assert_eq!(record["stage"], author.name());
             events.insert(record["event"].as_str().unwrap().to_owned());
-            *count.entry(stage).or_insert(0) += 1;
+            *count.entry(author).or_insert(0) += 1;
         }
     }
     println!("{count:?}");

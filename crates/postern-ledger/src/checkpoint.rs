@@ -6,7 +6,7 @@
 //!
 //! `segment` is the number of the first record of a file, `records` how many of its records are covered,
 //! `root` the Merkle root over their lines (RFC 6962, a leaf is a line without its end), `hash` the hash of the
-//! last of them. `prev` is the SHA-256 of the stage's checkpoint before, signature included; zeros for the first.
+//! last of them. `prev` is the SHA-256 of that ledger's checkpoint before, signature included; zeros for the first.
 //! With `"pruned":N` before `prev`, the records up to `N` are removed for their age from then on.
 //! The signature is Ed25519 over [`CONTEXT`] and the line's bytes up to and without `,"signature":`. There is one
 //! way to write a checkpoint; what is written in another is refused.
@@ -14,7 +14,7 @@
 use crate::line;
 use crate::merkle::Hash;
 use jiff::Timestamp;
-use postern_types::Stage;
+use postern_types::Author;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -87,7 +87,7 @@ impl FromStr for PublicKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     /// Whose ledger.
-    pub stage: Stage,
+    pub stage: Author,
     /// When it was signed, in milliseconds since the Unix epoch.
     pub time_ms: u64,
     /// Number of the first record of the file that it covers.
@@ -100,7 +100,7 @@ pub struct Checkpoint {
     pub hash: [u8; 32],
     /// With this checkpoint, the records up to this one are removed for their age; 0 for none.
     pub pruned: u64,
-    /// Digest of the stage's checkpoint before this one.
+    /// Digest of the ledger's checkpoint before this one.
     pub prev: [u8; 32],
 }
 
@@ -190,7 +190,7 @@ fn signed_bytes(body: &str) -> Vec<u8> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line<'a> {
-    stage: Stage,
+    stage: Author,
     time: &'a str,
     segment: u64,
     records: u64,

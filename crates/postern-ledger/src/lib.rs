@@ -1,6 +1,6 @@
 //! The ledger: what a stage let through, written down before it was handed on (P8).
 //!
-//! Each stage has one directory of its own:
+//! Each stage has one directory of its own, and so has the operator, for commands that change the ring:
 //!
 //! - `ledger-NNNNNNNNNNNNNNNNNNNN.jsonl`: records, one JSON object a line. `N` is the number of the first
 //!   record in the file. A new file begins when the last one has reached its size; the chain goes on.

@@ -3,7 +3,7 @@
 use crate::chain::Link;
 use crate::record::{Details, LISTED, NAME_BYTES, PATTERN_BYTES, RESOURCES, Record};
 use jiff::Timestamp;
-use postern_types::Stage;
+use postern_types::Author;
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -21,7 +21,7 @@ const QUOTE: &[u8] = b"\"";
 const END: &[u8] = b"\"}";
 
 /// Appends the line of `record`, which follows `before`, and tells its own link.
-pub(crate) fn write(record: &Record<'_>, stage: Stage, before: &Link, out: &mut Vec<u8>) -> Link {
+pub(crate) fn write(record: &Record<'_>, author: Author, before: &Link, out: &mut Vec<u8>) -> Link {
     let start = out.len();
     let number = before.number.saturating_add(1);
     out.extend_from_slice(NUMBER);
@@ -29,7 +29,7 @@ pub(crate) fn write(record: &Record<'_>, stage: Stage, before: &Link, out: &mut 
     out.extend_from_slice(b",\"time\":\"");
     put_time_ns(record.time_ns.unwrap_or_else(unix_ns), out);
     out.push(b'"');
-    put_text("stage", stage.name(), out);
+    put_text("stage", author.name(), out);
     put_text("level", record.level.name(), out);
     put_text("event", record.event.name(), out);
     if let Some(session) = record.session {

@@ -68,7 +68,7 @@ pub enum ProofError {
 }
 
 impl Proof {
-    /// Proves record `number` of the ledger in `directory` by a checkpoint of its stage in `checkpoints`, one a
+    /// Proves record `number` of the ledger in `directory` by a checkpoint of it in `checkpoints`, one a
     /// line.
     ///
     /// # Errors
@@ -76,10 +76,11 @@ impl Proof {
     pub fn make(
         directory: &Path,
         number: u64,
-        stage: postern_types::Stage,
+        stage: impl Into<postern_types::Author>,
         checkpoints: &str,
         key: &PublicKey,
     ) -> Result<Proof, ProofError> {
+        let stage = stage.into();
         let covers = |line: &&str| {
             Checkpoint::read(line, key).is_ok_and(|checkpoint| {
                 let covered = checkpoint.segment..=checkpoint.last_record();

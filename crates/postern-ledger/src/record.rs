@@ -63,8 +63,15 @@ pub enum Event {
     CertificateTaken,
     /// A changed certificate or key can't be used and was not taken; the one from before still holds.
     CertificateRefused,
+    /// The users file was taken, at start or while the stage runs; the resource is its SHA-256 (Query Validator).
+    UsersTaken,
+    /// A changed users file has mistakes and was not taken; the users from before still hold.
+    UsersRefused,
     /// A torn last line was cut off at start; `Details::bytes` of it. Written by [`crate::Ledger::open`].
     LedgerRecovered,
+    /// Somebody ran a command that changes the ring (`action`, with what it was about in `objects`); written before it is
+    /// done, and once more if it failed (operator).
+    AdminCommand,
     /// So many records (`Details::messages`) were dropped here because the disk was full. Written by
     /// [`crate::Ledger::commit`].
     LedgerGap,
@@ -72,7 +79,7 @@ pub enum Event {
 
 impl Event {
     /// All events.
-    pub const ALL: [Event; 21] = [
+    pub const ALL: [Event; 24] = [
         Event::SignIn,
         Event::SessionOpen,
         Event::SessionClose,
@@ -92,6 +99,9 @@ impl Event {
         Event::KeysRefused,
         Event::CertificateTaken,
         Event::CertificateRefused,
+        Event::UsersTaken,
+        Event::UsersRefused,
+        Event::AdminCommand,
         Event::LedgerRecovered,
         Event::LedgerGap,
     ];
@@ -118,6 +128,9 @@ impl Event {
             Event::KeysRefused => "keys.refused",
             Event::CertificateTaken => "certificate.taken",
             Event::CertificateRefused => "certificate.refused",
+            Event::UsersTaken => "users.taken",
+            Event::UsersRefused => "users.refused",
+            Event::AdminCommand => "admin.command",
             Event::LedgerRecovered => "ledger.recovered",
             Event::LedgerGap => "ledger.gap",
         }
@@ -185,7 +198,7 @@ impl StatementDigest {
         StatementDigest::of_bytes(text.as_bytes())
     }
 
-    /// The digest of what is no statement: a certificate.
+    /// The digest of what is no statement: a certificate, a file.
     pub fn of_bytes(bytes: &[u8]) -> StatementDigest {
         StatementDigest(Sha256::digest(bytes).into())
     }
@@ -245,7 +258,7 @@ pub struct Record<'a> {
     /// The trace that the client named; without one it is that of the session and exchange
     /// ([`TraceId::of_exchange`](postern_types::TraceId::of_exchange)).
     pub trace: Option<TraceParent>,
-    /// Name of the user that signed in.
+    /// Name of the user that signed in; of the operating system's user, where it is the operator's.
     pub actor: Option<&'a str>,
     /// The user's tenant.
     pub tenant: Option<&'a str>,

@@ -3,15 +3,15 @@
 use crate::checkpoint::{self, Checkpoint, CheckpointError, SigningKey};
 use crate::merkle::{Hash, Tree};
 use crate::witness::{Course, Witness, WitnessFinding, WitnessKind, unreadable};
-use postern_types::Stage;
+use postern_types::Author;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Signs one stage's ledger. It reads each record once: what is changed behind its back after that, the next
+/// Signs one ledger. It reads each record once: what is changed behind its back after that, the next
 /// [`Signer::open`] and every verification notice.
 #[derive(Debug)]
 pub struct Signer {
-    stage: Stage,
+    stage: Author,
     key: SigningKey,
     course: Course,
     /// Last record that a checkpoint covers.
@@ -35,16 +35,17 @@ struct Held {
 
 impl Signer {
     /// Reads the ledger in `directory` from the first record and holds it against `checkpoints`, the checkpoints of
-    /// this stage so far, one a line; none for the first time.
+    /// this ledger so far, one a line; none for the first time.
     ///
     /// # Errors
     /// What does not fit: a ledger that is damaged, or that contradicts its checkpoints, is not signed.
     pub fn open(
         directory: &Path,
-        stage: Stage,
+        stage: impl Into<Author>,
         checkpoints: &str,
         key: SigningKey,
     ) -> Result<Signer, Vec<WitnessFinding>> {
+        let stage = stage.into();
         let witness = Witness::read(checkpoints, stage, &key.public());
         let mut course = Course::new(directory);
         let mut found = BTreeMap::new();

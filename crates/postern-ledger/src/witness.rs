@@ -4,7 +4,7 @@ use crate::chain::Link;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, PublicKey};
 use crate::merkle::{self, Hash, Tree};
 use crate::walk::Walker;
-use postern_types::Stage;
+use postern_types::Author;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -74,7 +74,7 @@ pub enum WitnessKind {
     Ledger(String),
 }
 
-/// The checkpoints of one stage from a file of checkpoints.
+/// The checkpoints of one ledger from a file of checkpoints.
 #[derive(Clone, Debug)]
 pub struct Witness {
     /// Line in the file, and what it says.
@@ -87,9 +87,10 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// Takes the checkpoints of `stage` out of `text`, one a line, which may hold those of other stages too.
+    /// Takes the checkpoints of `stage`'s ledger out of `text`, one a line, which may hold those of other ledgers too.
     /// What is wrong with them is found by [`Witness::compare`].
-    pub fn read(text: &str, stage: Stage, key: &PublicKey) -> Witness {
+    pub fn read(text: &str, stage: impl Into<Author>, key: &PublicKey) -> Witness {
+        let stage = stage.into();
         let mut witness = Witness {
             checkpoints: Vec::new(),
             last: [0; 32],

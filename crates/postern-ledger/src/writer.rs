@@ -6,7 +6,7 @@ use crate::line;
 use crate::record::{Details, Event, Level, Outcome, Record};
 use crate::recover;
 use crate::tally::Tally;
-use postern_types::{InstanceId, Stage};
+use postern_types::{Author, InstanceId, Stage};
 use serde::{Deserialize, Serialize};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
@@ -85,11 +85,11 @@ impl LedgerError {
     }
 }
 
-/// A stage's own ledger, open for writing.
+/// A ledger, open for writing by its author.
 #[derive(Debug)]
 pub struct Ledger {
     directory: PathBuf,
-    stage: Stage,
+    author: Author,
     rotate_bytes: u64,
     /// The head, locked for as long as the ledger is open.
     head: File,
@@ -143,6 +143,31 @@ impl Ledger {
         now_ms: u64,
         rotate_bytes: u64,
     ) -> Result<Ledger, LedgerError> {
+        let (mut ledger, torn) = Ledger::resume(directory, stage.into(), rotate_bytes)?;
+        ledger.append_recovered(now_ms, torn);
+        ledger.append_start(instance, now_ms);
+        ledger
+            .commit()
+            .map_err(|error| LedgerError::io(directory, error))?;
+        Ok(ledger)
+    }
+
+    /// Opens or creates the operator's ledger in `directory`, in which no run begins or ends: each command adds its
+    /// records. A torn last line is cut off as by [`Ledger::open`].
+    ///
+    /// # Errors
+    /// See [`Ledger::open`].
+    pub fn open_operators(directory: &Path, now_ms: u64) -> Result<Ledger, LedgerError> {
+        let (mut ledger, torn) = Ledger::resume(directory, Author::Operator, ROTATE_BYTES)?;
+        ledger.append_recovered(now_ms, torn);
+        ledger
+            .commit()
+            .map_err(|error| LedgerError::io(directory, error))?;
+        Ok(ledger)
+    }
+
+    /// Finds the place to go on, and cuts off a torn last line; the ledger, and the bytes of that line.
+    fn resume(directory: &Path, author: Author, rotate_bytes: u64) -> Result<(Ledger, u64), LedgerError> {
         let io = |error| LedgerError::io(directory, error);
         DirBuilder::new()
             .recursive(true)
@@ -158,9 +183,9 @@ impl Ledger {
         if let (Some(file), 1..) = (&file, place.torn) {
             file.set_len(place.length).map_err(io)?;
         }
-        let mut ledger = Ledger {
+        let ledger = Ledger {
             directory: directory.to_owned(),
-            stage,
+            author,
             rotate_bytes,
             head,
             head_stale: true,
@@ -177,12 +202,10 @@ impl Ledger {
             pending: Vec::new(),
             tally: Arc::default(),
         };
-        ledger.append_opening(instance, now_ms, place.torn);
-        ledger.commit().map_err(io)?;
-        Ok(ledger)
+        Ok((ledger, place.torn))
     }
 
-    fn append_opening(&mut self, instance: InstanceId, now_ms: u64, torn: u64) {
+    fn append_recovered(&mut self, now_ms: u64, torn: u64) {
         if torn > 0 {
             let details = Details {
                 bytes: Some(torn),
@@ -195,6 +218,9 @@ impl Ledger {
                 ..Record::at(now_ms, Event::LedgerRecovered)
             });
         }
+    }
+
+    fn append_start(&mut self, instance: InstanceId, now_ms: u64) {
         let details = Details {
             instance: Some(instance),
             ..Details::default()
@@ -252,17 +278,12 @@ impl Ledger {
         synced.inspect_err(|_| self.sync_failed = true)
     }
 
-    /// The stage whose ledger it is.
-    pub fn stage(&self) -> Stage {
-        self.stage
-    }
-
     /// Collects a record in memory. Nothing it stands for may be handed on before [`Ledger::commit`] has
     /// succeeded.
     pub fn append(&mut self, record: &Record<'_>) {
         self.collected = self.collected.saturating_add(1);
         self.tally.count(record);
-        self.last = line::write(record, self.stage, &self.last, &mut self.pending);
+        self.last = line::write(record, self.author, &self.last, &mut self.pending);
     }
 
     /// Bytes collected since the last commit.

@@ -1,5 +1,6 @@
 //! Who may sign in: `users.toml`.
 
+use postern_ledger::StatementDigest;
 use postern_runtime::{FileStamp, Time};
 use postern_scram::{OtherSalt, Verifier};
 use serde::Deserialize;
@@ -13,6 +14,7 @@ const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 #[derive(Clone, Debug, Default)]
 pub struct Users {
     users: BTreeMap<String, User>,
+    digest: Option<StatementDigest>,
 }
 
 /// One user.
@@ -146,7 +148,13 @@ impl Users {
             let user = line.user(path, &name)?;
             users.insert(name, user);
         }
-        Ok(Users { users })
+        let digest = Some(StatementDigest::of(text));
+        Ok(Users { users, digest })
+    }
+
+    /// SHA-256 of the text that they were read from; `None` where there was none.
+    pub fn digest(&self) -> Option<StatementDigest> {
+        self.digest
     }
 
     /// The user of this name.

@@ -5,7 +5,7 @@ use crate::end_points::{CertificateFile, EndPoints};
 use crate::policy_watch::PolicyWatch;
 use crate::setup::{Keys, Settings};
 use crate::stage::Validator;
-use crate::users::UsersFile;
+use crate::users::{Users, UsersFile};
 use anyhow::Context as _;
 use bytes::Bytes;
 use postern_bus::relay::{self, Output, Step};
@@ -36,6 +36,7 @@ pub async fn run(config: QueryValidatorConfig, context: StageContext) -> anyhow:
     note_policy(&policy, &mut ledger);
     let mut users_file = UsersFile::new(config.users_file.clone());
     let users = users_file.changed()?.unwrap_or_default();
+    note_users(&users, &mut ledger);
     let link_keys = LinkKeys::begin(&config.keys, &context)?;
     let mut certificate_file = config.tls_certificate_file.map(CertificateFile::new);
     let end_point = match &mut certificate_file {
@@ -82,6 +83,14 @@ fn note_policy(policy: &Policy, ledger: &mut Ledger) {
             ..Details::default()
         },
         ..Record::new(Event::PolicyLoaded)
+    });
+}
+
+fn note_users(users: &Users, ledger: &mut Ledger) {
+    let digest = users.digest();
+    ledger.append(&Record {
+        resource: digest.as_slice(),
+        ..Record::new(Event::UsersTaken)
     });
 }
 
@@ -154,9 +163,17 @@ impl Running {
             Ok(None) => {}
             Ok(Some(users)) => {
                 tracing::info!("users file read again");
+                note_users(&users, &mut self.ledger);
                 self.validator.set_users(users);
             }
-            Err(error) => tracing::error!(%error, "users file not taken; the users from before still hold"),
+            Err(error) => {
+                tracing::error!(%error, "users file not taken; the users from before still hold");
+                self.ledger.append(&Record {
+                    level: Level::Alert,
+                    result: Outcome::Refused,
+                    ..Record::new(Event::UsersRefused)
+                });
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 
 use crate::feed::{Entry, Oddity, What};
 use bytes::Bytes;
-use postern_types::Stage;
+use postern_types::Author;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
@@ -30,10 +30,10 @@ pub(crate) struct Place {
     pub(crate) digest: String,
 }
 
-/// By stage; one that is missing begins with the first checkpoint.
-pub(crate) type Places = BTreeMap<Stage, Place>;
+/// By ledger; one that is missing begins with the first checkpoint.
+pub(crate) type Places = BTreeMap<Author, Place>;
 
-/// The checkpoints of all stages, each read on from a place.
+/// The checkpoints of all ledgers, each read on from a place.
 #[derive(Debug)]
 pub(crate) struct Checkpoints {
     directory: PathBuf,
@@ -60,7 +60,7 @@ impl Checkpoints {
     /// When a file that is there can't be read.
     pub(crate) fn read(&mut self, odd: &mut Vec<Oddity>) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
-        for stage in Stage::ALL {
+        for stage in Author::ALL {
             let file = match File::open(self.directory.join(format!("{stage}.jsonl"))) {
                 // Nothing was signed yet. What was sent and is gone is missed when something comes again.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -73,7 +73,7 @@ impl Checkpoints {
 
     fn read_one(
         &mut self,
-        stage: Stage,
+        stage: Author,
         file: &File,
         entries: &mut Vec<Entry>,
         odd: &mut Vec<Oddity>,
@@ -137,6 +137,7 @@ fn digest_before(file: &File, at: u64) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use postern_types::Stage;
     use std::fs;
 
     fn write(directory: &Path, text: &str) {
@@ -189,7 +190,7 @@ mod tests {
                 write(directory.path(), &format!("{anew}3\n"));
             }
             let (found, odd) = read(&mut checkpoints);
-            let stage = Stage::Backend;
+            let stage = Stage::Backend.into();
             assert_eq!(odd, [Oddity::OtherCheckpoints { stage }], "{anew}");
             assert!(found.len() >= lines, "{anew}: {found:?}");
             assert_eq!(read(&mut checkpoints), (vec![], vec![]), "told once");

@@ -3,7 +3,7 @@
 use crate::positions::{Mark, Positions};
 use bytes::{Bytes, BytesMut};
 use postern_ledger::{Seal, TailReader, seal_of};
-use postern_types::Stage;
+use postern_types::Author;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ const ROOM_BYTES: usize = 64 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Whose ledger it is in.
-    pub stage: Stage,
+    pub stage: Author,
     /// Its line, without the end.
     pub line: Bytes,
     /// What the line is.
@@ -38,7 +38,7 @@ pub enum What {
 #[derive(Debug)]
 pub struct Feed {
     audit: PathBuf,
-    sources: BTreeMap<Stage, Source>,
+    sources: BTreeMap<Author, Source>,
     /// After the last entry that was given out.
     position: Positions,
 }
@@ -62,19 +62,19 @@ pub enum Oddity {
     /// The record that was confirmed last is another one now, or is gone although later ones or none are there.
     Changed {
         /// Whose ledger.
-        stage: Stage,
+        stage: Author,
         /// The number of the record.
         number: u64,
     },
     /// The checkpoints are not those that were sent, or not all of them are there any more.
     OtherCheckpoints {
         /// Of whose ledger.
-        stage: Stage,
+        stage: Author,
     },
     /// A line is not a record. It is passed over.
     NoRecord {
         /// Whose ledger.
-        stage: Stage,
+        stage: Author,
     },
 }
 
@@ -103,9 +103,9 @@ impl Feed {
     /// # Errors
     /// When a ledger that is there can't be read.
     pub fn read(&mut self, bytes: usize, odd: &mut Vec<Oddity>) -> io::Result<Vec<Entry>> {
-        let share = bytes.div_ceil(Stage::ALL.len());
+        let share = bytes.div_ceil(Author::ALL.len());
         let mut entries = Vec::new();
-        for stage in Stage::ALL {
+        for stage in Author::ALL {
             self.read_one(stage, share, &mut entries, odd)?;
         }
         Ok(entries)
@@ -113,7 +113,7 @@ impl Feed {
 
     fn read_one(
         &mut self,
-        stage: Stage,
+        stage: Author,
         share: usize,
         entries: &mut Vec<Entry>,
         odd: &mut Vec<Oddity>,
@@ -167,7 +167,7 @@ impl Source {
     }
 
     /// The next record that was not confirmed.
-    fn next(&mut self, stage: Stage, odd: &mut Vec<Oddity>) -> io::Result<Option<Bytes>> {
+    fn next(&mut self, stage: Author, odd: &mut Vec<Oddity>) -> io::Result<Option<Bytes>> {
         if let Some(kept) = self.kept.take() {
             return Ok(Some(kept));
         }

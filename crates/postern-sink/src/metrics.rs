@@ -20,7 +20,7 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use postern_runtime::{READY, STATUS_FILE, WRITTEN, unix_ms};
-use postern_types::Stage;
+use postern_types::{Author, Stage};
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io::{self, Read as _};
@@ -226,8 +226,8 @@ impl Site {
             let Ok(positions) = PositionsFile::new(&self.positions, sink).read() else {
                 continue;
             };
-            for stage in Stage::ALL {
-                let ledger = self.audit.join(stage.name());
+            for author in Author::ALL {
+                let ledger = self.audit.join(author.name());
                 let Ok(committed) = postern_ledger::committed(&ledger) else {
                     continue;
                 };
@@ -235,9 +235,9 @@ impl Site {
                     // That of another machine.
                     continue;
                 }
-                let confirmed = positions.get(&stage).map_or(0, |mark| mark.number);
+                let confirmed = positions.get(&author).map_or(0, |mark| mark.number);
                 let behind = committed.saturating_sub(confirmed);
-                let _ = writeln!(text, "{name}{{sink=\"{sink}\",ledger=\"{stage}\"}} {behind}");
+                let _ = writeln!(text, "{name}{{sink=\"{sink}\",ledger=\"{author}\"}} {behind}");
             }
         }
         text
@@ -375,7 +375,7 @@ mod tests {
             number: 7,
             hash: "00".repeat(32),
         };
-        let positions = Positions::from([(Stage::Backend, mark)]);
+        let positions = Positions::from([(Stage::Backend.into(), mark)]);
         PositionsFile::new(&site.positions, "siem")
             .write(&positions)
             .unwrap();

@@ -2,7 +2,7 @@
 
 use crate::checkpoints::Places;
 use postern_ledger::seal_of;
-use postern_types::Stage;
+use postern_types::Author;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,8 +32,8 @@ impl Mark {
     }
 }
 
-/// By stage; one that is missing begins with its first record.
-pub type Positions = BTreeMap<Stage, Mark>;
+/// By ledger; one that is missing begins with its first record.
+pub type Positions = BTreeMap<Author, Mark>;
 
 /// Where they are kept.
 #[derive(Clone, Debug)]
@@ -96,6 +96,7 @@ impl<T: Default + Serialize + DeserializeOwned> PositionsFile<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use postern_types::Stage;
 
     #[test]
     fn what_was_written_is_read() {
@@ -106,7 +107,7 @@ mod tests {
             number: 7,
             hash: "ab".repeat(32),
         };
-        let positions = Positions::from([(Stage::Backend, mark)]);
+        let positions = Positions::from([(Stage::Backend.into(), mark)]);
         file.write(&positions).unwrap();
         file.write(&positions).unwrap();
         assert_eq!(file.read().unwrap(), positions);

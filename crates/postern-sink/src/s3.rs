@@ -14,7 +14,7 @@ use hyper::Method;
 use hyper::header::{HOST, HeaderName, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
 use postern_bus::SecretSource;
-use postern_types::Stage;
+use postern_types::Author;
 use rusty_s3::{Bucket, Credentials, S3Action as _};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -108,7 +108,7 @@ impl Vault {
     /// When the storage can't be reached, does not answer within 10 seconds, or does not take them, because the bucket has
     /// no Object Lock for example.
     pub(crate) async fn send(&mut self, entries: &[Entry]) -> Result<(), Fault> {
-        for stage in Stage::ALL {
+        for stage in Author::ALL {
             if let Some(object) = object(&self.store.prefix, stage, entries) {
                 self.put(object).await?;
             }
@@ -192,7 +192,7 @@ fn header(value: &str) -> Result<HeaderValue, Fault> {
 }
 
 /// What is to be stored for a stage; `None` when there is nothing new.
-fn object(prefix: &str, stage: Stage, entries: &[Entry]) -> Option<Object> {
+fn object(prefix: &str, stage: Author, entries: &[Entry]) -> Option<Object> {
     let mut first = None;
     let mut body = Vec::new();
     for entry in entries.iter().filter(|entry| entry.stage == stage) {
@@ -216,8 +216,9 @@ fn object(prefix: &str, stage: Stage, entries: &[Entry]) -> Option<Object> {
 mod tests {
     use super::*;
     use bytes::Bytes;
+    use postern_types::Stage;
 
-    fn entry(stage: Stage, line: &'static str, what: What) -> Entry {
+    fn entry(stage: Author, line: &'static str, what: What) -> Entry {
         Entry {
             stage,
             line: Bytes::from_static(line.as_bytes()),
@@ -228,23 +229,23 @@ mod tests {
     #[test]
     fn the_new_checkpoints_of_a_stage_are_one_object() {
         let entries = [
-            entry(Stage::Backend, "a", What::Checkpoint { at: 12 }),
-            entry(Stage::Frontend, "b", What::Checkpoint { at: 0 }),
-            entry(Stage::Backend, "record", What::Record),
-            entry(Stage::Backend, "c", What::Checkpoint { at: 14 }),
+            entry(Stage::Backend.into(), "a", What::Checkpoint { at: 12 }),
+            entry(Stage::Frontend.into(), "b", What::Checkpoint { at: 0 }),
+            entry(Stage::Backend.into(), "record", What::Record),
+            entry(Stage::Backend.into(), "c", What::Checkpoint { at: 14 }),
         ];
-        let backend = object("shop/", Stage::Backend, &entries).unwrap();
+        let backend = object("shop/", Stage::Backend.into(), &entries).unwrap();
         assert_eq!(backend.body, b"a\nc\n");
         assert!(
             backend.name.starts_with("shop/backend/00000000000000000012-"),
             "{}",
             backend.name
         );
-        let again = object("shop/", Stage::Backend, &entries).unwrap();
+        let again = object("shop/", Stage::Backend.into(), &entries).unwrap();
         assert_eq!(again.name, backend.name);
-        let less = object("shop/", Stage::Backend, entries.get(..1).unwrap()).unwrap();
+        let less = object("shop/", Stage::Backend.into(), entries.get(..1).unwrap()).unwrap();
         assert_ne!(less.name, backend.name, "other bytes, another object");
-        assert!(object("", Stage::ResponseValidator, &entries).is_none());
+        assert!(object("", Stage::ResponseValidator.into(), &entries).is_none());
     }
 
     #[test]

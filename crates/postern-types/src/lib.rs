@@ -4,6 +4,7 @@
 //! This crate is pure: no I/O, no async, no clock, no cryptography. It trusts nothing; every decoder here
 //! is total and refuses trailing or missing bytes. It holds no policy and no PostgreSQL protocol.
 
+mod author;
 pub mod body;
 mod contract;
 mod id;
@@ -17,6 +18,7 @@ pub mod ring;
 mod ticket;
 mod trace;
 
+pub use author::Author;
 pub use contract::{
     AnswerState, ColumnId, ColumnRule, ColumnRules, Contract, CopyDirection, CopyKind, CopyRules,
     ErrorDetail, Expect, OverCap, Phase, StateDigest, StatementRules, StatementShape,

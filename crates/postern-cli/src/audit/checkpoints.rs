@@ -7,7 +7,7 @@ use crate::directory::RingDirectory;
 use crate::secret_file;
 use anyhow::Context as _;
 use postern_ledger::{PublicKey, Signer, SigningKey, WitnessFinding};
-use postern_types::Stage;
+use postern_types::Author;
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
@@ -23,8 +23,13 @@ pub(super) fn public_keys(ring: &Path) -> PathBuf {
     ring.join(KEYS)
 }
 
-/// The file of a stage's checkpoints in an audit directory.
-pub(super) fn file(audit: &Path, stage: Stage) -> PathBuf {
+/// The file of an author's public key, in a ring's directory.
+pub(super) fn public_key_file(ring: &Path, author: Author) -> PathBuf {
+    public_keys(ring).join(format!("{author}.pub"))
+}
+
+/// The file of a ledger's checkpoints in an audit directory.
+pub(super) fn file(audit: &Path, stage: Author) -> PathBuf {
     audit.join("checkpoints").join(format!("{stage}.jsonl"))
 }
 
@@ -34,7 +39,7 @@ pub(super) fn file(audit: &Path, stage: Stage) -> PathBuf {
 /// When the file system or the operating system's randomness refuses.
 pub fn make_keys(ring: &RingDirectory) -> anyhow::Result<()> {
     secret_file::directory(&ring.join(KEYS))?;
-    for stage in Stage::ALL {
+    for stage in Author::ALL {
         let secret = secret_key_file(ring, stage);
         if secret.exists() {
             continue;
@@ -47,17 +52,17 @@ pub fn make_keys(ring: &RingDirectory) -> anyhow::Result<()> {
         }
         let key = SigningKey::from_hex(&text).context("no key can be made of this seed")?;
         secret_file::write(&secret, &text)?;
-        let public = public_keys(ring.path()).join(format!("{stage}.pub"));
+        let public = public_key_file(ring.path(), stage);
         secret_file::write(&public, &format!("{}\n", key.public()))?;
     }
     Ok(())
 }
 
-fn secret_key_file(ring: &RingDirectory, stage: Stage) -> PathBuf {
+fn secret_key_file(ring: &RingDirectory, stage: Author) -> PathBuf {
     ring.join(KEYS).join(format!("{stage}.key"))
 }
 
-fn secret_key(ring: &RingDirectory, stage: Stage) -> anyhow::Result<SigningKey> {
+fn secret_key(ring: &RingDirectory, stage: Author) -> anyhow::Result<SigningKey> {
     let path = secret_key_file(ring, stage);
     let text = fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))?;
     let text = Zeroizing::new(text);
@@ -88,7 +93,7 @@ impl Notary {
     ///
     /// # Errors
     /// When somebody else signs it at the moment, a file can't be read, or the ledger is not what was signed.
-    pub(crate) fn open(ring: &RingDirectory, stage: Stage) -> anyhow::Result<Notary> {
+    pub(crate) fn open(ring: &RingDirectory, stage: Author) -> anyhow::Result<Notary> {
         let path = file(&ring.join("audit"), stage);
         if let Some(folder) = path.parent() {
             secret_file::directory(folder)?;

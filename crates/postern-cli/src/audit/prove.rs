@@ -5,7 +5,7 @@ use super::{Ledgers, Verdict, ignore_closed_pipe};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use postern_ledger::{Proof, Proved, PublicKey};
-use postern_types::Stage;
+use postern_types::Author;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{self, Write as _};
@@ -25,7 +25,7 @@ pub struct ProveArgs {
     pub directory: PathBuf,
     /// Whose ledger.
     #[arg(long, value_parser = super::stage)]
-    pub stage: Stage,
+    pub stage: Author,
     /// Number of the record, as `postern audit tail --json` shows it.
     #[arg(long, value_name = "N")]
     pub number: u64,
@@ -65,7 +65,7 @@ pub fn prove(args: &ProveArgs) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("there is no ledger of {} here", args.stage))?;
     let audit = ledger.parent().context("the ledger has no parent")?;
     let checkpoints = read(&checkpoints::file(audit, args.stage))?;
-    let key = checkpoints::public_keys(&args.directory).join(format!("{}.pub", args.stage));
+    let key = checkpoints::public_key_file(&args.directory, args.stage);
     let key = checkpoints::read_public_key(&key)?;
     let proof = Proof::make(ledger, args.number, args.stage, &checkpoints, &key)
         .with_context(|| format!("record {} of {} can't be proved", args.number, args.stage))?;

@@ -3,12 +3,13 @@
 use super::checkpoints::{Notary, make_keys};
 use crate::console::say;
 use crate::directory::RingDirectory;
+use crate::operator;
 use crate::sinks;
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use postern_ledger::prunable;
 use postern_runtime::unix_ms;
-use postern_types::Stage;
+use postern_types::Author;
 use std::io;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -40,11 +41,18 @@ pub fn prune(args: &PruneArgs) -> anyhow::Result<ExitCode> {
     let ring = RingDirectory::new(&args.directory);
     ring.ring_config()?;
     make_keys(&ring)?;
+    let what = [format!("older than {} days", args.keep_days)];
+    operator::recorded(&ring, "audit.prune", &what, || {
+        Ok(prune_all(&ring, args.keep_days))
+    })
+}
+
+fn prune_all(ring: &RingDirectory, keep_days: NonZeroU32) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
-    for stage in Stage::ALL {
-        let done = Notary::open(&ring, stage).and_then(|mut notary| {
+    for stage in Author::ALL {
+        let done = Notary::open(ring, stage).and_then(|mut notary| {
             notary.sign(unix_ms())?;
-            prune_one(&ring, stage, args.keep_days, &mut notary)
+            prune_one(ring, stage, keep_days, &mut notary)
         });
         match done {
             Ok(pruned) => {
@@ -63,7 +71,7 @@ pub fn prune(args: &PruneArgs) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    Ok(code)
+    code
 }
 
 /// What was removed of a ledger.
@@ -77,7 +85,7 @@ pub(super) struct Pruned {
 
 impl Pruned {
     /// For a person; `None` when nothing was.
-    pub(super) fn told(&self, stage: Stage) -> Option<String> {
+    pub(super) fn told(&self, stage: Author) -> Option<String> {
         let Pruned { files, through, .. } = self;
         (*files > 0)
             .then(|| format!("{stage}: removed the records up to {through}, {files} files, for their age"))
@@ -90,7 +98,7 @@ impl Pruned {
 /// When a file can't be read or written, or `sinks.toml` is wrong.
 pub(super) fn prune_one(
     ring: &RingDirectory,
-    stage: Stage,
+    stage: Author,
     keep: NonZeroU32,
     notary: &mut Notary,
 ) -> anyhow::Result<Pruned> {

@@ -3,7 +3,7 @@
 use super::checkpoints;
 use anyhow::Context as _;
 use clap::Args;
-use postern_types::Stage;
+use postern_types::Author;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ pub struct PublishArgs {
 /// When a file can't be read or written.
 pub fn publish(args: &PublishArgs) -> anyhow::Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
-    for stage in Stage::ALL {
+    for stage in Author::ALL {
         match add(&args.directory, stage, &args.to) {
             Ok(()) => {}
             Err(error) if error.is::<OtherHistory>() => {
@@ -54,7 +54,7 @@ struct OtherHistory(PathBuf);
 ///
 /// # Errors
 /// When the copy is not of this history, or a file can't be read or written.
-pub(crate) fn add(ring: &Path, stage: Stage, directory: &Path) -> anyhow::Result<()> {
+pub(crate) fn add(ring: &Path, stage: Author, directory: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(directory).with_context(|| format!("can't make {}", directory.display()))?;
     let from = checkpoints::file(&ring.join("audit"), stage);
     let ours = fs::read_to_string(&from).with_context(|| format!("can't read {}", from.display()))?;

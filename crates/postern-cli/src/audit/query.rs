@@ -5,7 +5,7 @@ use clap::Args;
 use jiff::Timestamp;
 use memchr::memmem::Finder;
 use postern_ledger::{TailReader, time_of};
-use postern_types::{SessionId, Stage, TraceId};
+use postern_types::{Author, SessionId, TraceId};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -71,7 +71,7 @@ pub struct QueryArgs {
     pub reference: Option<u64>,
     /// Of this stage only.
     #[arg(long, value_parser = super::stage)]
-    pub stage: Option<Stage>,
+    pub stage: Option<Author>,
     /// No more than this many.
     #[arg(long, value_name = "N", default_value_t = usize::MAX, hide_default_value = true)]
     pub limit: usize,

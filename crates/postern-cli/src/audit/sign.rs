@@ -5,7 +5,7 @@ use crate::console::say;
 use crate::directory::RingDirectory;
 use clap::Args;
 use postern_runtime::unix_ms;
-use postern_types::Stage;
+use postern_types::Author;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -31,7 +31,7 @@ pub fn sign(args: &SignArgs) -> anyhow::Result<ExitCode> {
     ring.ring_config()?;
     make_keys(&ring)?;
     let mut code = ExitCode::SUCCESS;
-    for stage in Stage::ALL {
+    for stage in Author::ALL {
         match Notary::open(&ring, stage).and_then(|mut notary| notary.sign(unix_ms())) {
             Ok(0) => say!("{stage}: nothing new"),
             Ok(1) => say!("{stage}: one checkpoint"),

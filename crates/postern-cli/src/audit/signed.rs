@@ -2,7 +2,7 @@
 
 use super::{VerifyArgs, checkpoints};
 use postern_ledger::{Witness, WitnessFinding};
-use postern_types::Stage;
+use postern_types::Author;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -31,7 +31,7 @@ impl Sources {
     }
 
     /// Where the checkpoints of a stage are: a file, or a folder of them.
-    fn checkpoints(&self, ledger: &Path, stage: Stage) -> PathBuf {
+    fn checkpoints(&self, ledger: &Path, stage: Author) -> PathBuf {
         let Some(kept) = &self.against else {
             return checkpoints::file(ledger.parent().unwrap_or(ledger), stage);
         };
@@ -82,7 +82,7 @@ enum Outcome {
 
 /// What the checkpoints of a ring's ledgers came to.
 #[derive(Debug, Default)]
-pub(super) struct Signed(BTreeMap<Stage, Outcome>);
+pub(super) struct Signed(BTreeMap<Author, Outcome>);
 
 impl Outcome {
     /// That of a ledger without checkpoints: nobody can have let a record of it go.
@@ -98,14 +98,14 @@ impl Outcome {
 }
 
 impl Signed {
-    pub(super) fn of(ring: &BTreeMap<Stage, PathBuf>, sources: &Sources) -> Signed {
+    pub(super) fn of(ring: &BTreeMap<Author, PathBuf>, sources: &Sources) -> Signed {
         let outcomes = ring
             .iter()
             .map(|(stage, ledger)| (*stage, Signed::of_ledger(*stage, ledger, sources)));
         Signed(outcomes.collect())
     }
 
-    fn of_ledger(stage: Stage, ledger: &Path, sources: &Sources) -> Outcome {
+    fn of_ledger(stage: Author, ledger: &Path, sources: &Sources) -> Outcome {
         let key_file = sources.public_keys.join(format!("{stage}.pub"));
         let file = sources.checkpoints(ledger, stage);
         let is_signed = key_file.exists() && file.exists();

@@ -6,14 +6,14 @@ use super::{pack, prune, publish};
 use crate::directory::RingDirectory;
 use crate::ring_config::AuditConfig;
 use postern_runtime::unix_ms;
-use postern_types::Stage;
+use postern_types::Author;
 use std::collections::BTreeMap;
 
 /// Looks after the ledgers of a ring that is up.
 #[derive(Debug)]
 pub(crate) struct Upkeep {
     config: AuditConfig,
-    notaries: BTreeMap<Stage, Notary>,
+    notaries: BTreeMap<Author, Notary>,
     /// What went wrong last, by what was tried, so that it is told once.
     told: BTreeMap<String, String>,
 }
@@ -33,7 +33,7 @@ impl Upkeep {
     /// Gives what the operator should know, and did not hear yet.
     pub(crate) fn sign(&mut self, ring: &RingDirectory) -> Vec<String> {
         let mut news = Vec::new();
-        for stage in Stage::ALL {
+        for stage in Author::ALL {
             let signed = self.sign_one(ring, stage);
             let signed = signed.map_err(|error| format!("the ledger of {stage} was NOT signed: {error:#}"));
             self.note(format!("sign {stage}"), signed, &mut news);
@@ -48,7 +48,7 @@ impl Upkeep {
         let mut news = Vec::new();
         for to in self.config.publish_to.clone() {
             let place = to.display();
-            for stage in Stage::ALL {
+            for stage in Author::ALL {
                 let published = publish::add(ring.path(), stage, &to);
                 let published = published.map_err(|error| {
                     format!("the checkpoints of {stage} were NOT published to {place}: {error:#}")
@@ -67,7 +67,7 @@ impl Upkeep {
         if !self.config.pack {
             return news;
         }
-        for stage in Stage::ALL {
+        for stage in Author::ALL {
             let directory = ring.path().join("audit").join(stage.name());
             let packed = match postern_ledger::pack(&directory) {
                 Ok(packed) => {
@@ -92,7 +92,7 @@ impl Upkeep {
         let Some(days) = self.config.keep_days else {
             return news;
         };
-        for stage in Stage::ALL {
+        for stage in Author::ALL {
             // One that could not be signed is told of already.
             let Some(notary) = self.notaries.get_mut(&stage) else {
                 continue;
@@ -124,7 +124,7 @@ impl Upkeep {
         }
     }
 
-    fn sign_one(&mut self, ring: &RingDirectory, stage: Stage) -> anyhow::Result<()> {
+    fn sign_one(&mut self, ring: &RingDirectory, stage: Author) -> anyhow::Result<()> {
         // One that failed is opened anew: it then says everything that is wrong.
         let mut notary = match self.notaries.remove(&stage) {
             Some(notary) => notary,

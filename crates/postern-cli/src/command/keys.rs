@@ -4,6 +4,8 @@ use crate::certificate::{self, Issued};
 use crate::console::say;
 use crate::directory::RingDirectory;
 use crate::keys::{self, Renewed};
+use crate::operator;
+use crate::ring_config::RingConfig;
 use crate::rotation;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -59,16 +61,27 @@ pub(super) fn run(command: &KeysCommand) -> anyhow::Result<ExitCode> {
 
 fn renew(args: &KeysRenew) -> anyhow::Result<ExitCode> {
     let ring = RingDirectory::new(&args.directory);
-    match keys::renew(&ring, &ring.ring_config()?)? {
+    let config = ring.ring_config()?;
+    let what: &[String] = match args.certificates {
+        true => &["jwts".to_owned(), "certificates".to_owned()],
+        false => &["jwts".to_owned()],
+    };
+    operator::recorded(&ring, "keys.renew", what, || {
+        renew_in(&ring, &config, args.certificates)
+    })
+}
+
+fn renew_in(ring: &RingDirectory, config: &RingConfig, certificates: bool) -> anyhow::Result<ExitCode> {
+    match keys::renew(ring, config)? {
         Renewed::ForSeconds(seconds) => {
             say!("The JWTs for the NATS servers are new, and good for {seconds} s.")
         }
         Renewed::NothingRunsOut => say!("The users of the NATS servers have no JWTs; nothing runs out."),
     }
-    if args.certificates {
-        match keys::renew_certificates(&ring)? {
+    if certificates {
+        match keys::renew_certificates(ring)? {
             Issued::Certificates => {
-                keys::reload(&ring)?;
+                keys::reload(ring)?;
                 say!("The certificates of the hops are new.");
             }
             Issued::Requests => say!("{}", certificate::TO_BE_SIGNED),
@@ -79,7 +92,10 @@ fn renew(args: &KeysRenew) -> anyhow::Result<ExitCode> {
 
 fn revoke(args: &KeysRevoke) -> anyhow::Result<ExitCode> {
     let ring = RingDirectory::new(&args.directory);
-    keys::revoke(&ring, &ring.ring_config()?, &args.user)?;
+    let config = ring.ring_config()?;
+    operator::recorded(&ring, "keys.revoke", std::slice::from_ref(&args.user), || {
+        keys::revoke(&ring, &config, &args.user)
+    })?;
     let user = &args.user;
     if keys::reload(&ring)? {
         say!("{user} has a new key; the NATS servers refuse the one before.");

@@ -4,7 +4,7 @@ use super::report::{Area, Report, Status};
 use super::ring::Examined;
 use crate::sinks;
 use crate::status::Status as Running;
-use postern_types::Stage;
+use postern_types::Author;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -26,28 +26,29 @@ pub(super) fn examine(ring: &Examined, report: &mut Report) {
 }
 
 /// How many records each sound ledger has.
-fn ledgers(ring: &Examined, report: &mut Report) -> BTreeMap<Stage, u64> {
+fn ledgers(ring: &Examined, report: &mut Report) -> BTreeMap<Author, u64> {
     let mut records = BTreeMap::new();
     let mut broken = Vec::new();
     let mut empty = Vec::new();
-    for stage in Stage::ALL {
-        let directory = ring
-            .file(stage, &["ledger", "directory"])
-            .unwrap_or_else(|| ring.ring.ledger(stage));
+    for author in Author::ALL {
+        let configured = author
+            .stage()
+            .and_then(|stage| ring.file(stage, &["ledger", "directory"]));
+        let directory = configured.unwrap_or_else(|| ring.ring.ledger(author));
         match verify(&directory) {
             Ok(found) => {
-                records.insert(stage, found.records);
+                records.insert(author, found.records);
             }
             Err(findings)
                 if findings
                     .iter()
                     .all(|f| f.kind == postern_ledger::FindingKind::NoLedger) =>
             {
-                empty.push(format!("{stage} has recorded nothing yet"));
+                empty.push(format!("{author} has recorded nothing yet"));
             }
             Err(findings) => {
                 let first = findings.first().map(ToString::to_string).unwrap_or_default();
-                broken.push(format!("{stage}: {first}"));
+                broken.push(format!("{author}: {first}"));
             }
         }
     }
@@ -64,13 +65,13 @@ fn ledgers(ring: &Examined, report: &mut Report) -> BTreeMap<Stage, u64> {
         Status::Warn,
         &empty,
         "start the ring once",
-        "all four stages record",
+        "all four stages record, and so does the operator",
     );
     records
 }
 
 /// Whether records are somewhere else too, and how far behind that is.
-fn sinks(ring: &Examined, records: &BTreeMap<Stage, u64>, report: &mut Report) {
+fn sinks(ring: &Examined, records: &BTreeMap<Author, u64>, report: &mut Report) {
     let mut section = report.about(Area::Monitoring);
     let names = match sinks::of_records(&ring.ring) {
         Ok(names) => names,
@@ -87,8 +88,8 @@ fn sinks(ring: &Examined, records: &BTreeMap<Stage, u64>, report: &mut Report) {
         .iter()
         .filter_map(|name| {
             let confirmed = sinks::confirmed(&ring.ring, name);
-            let lag = |(stage, last): (&Stage, &u64)| {
-                last.saturating_sub(confirmed.get(stage).copied().unwrap_or_default())
+            let lag = |(author, last): (&Author, &u64)| {
+                last.saturating_sub(confirmed.get(author).copied().unwrap_or_default())
             };
             let lag: u64 = records.iter().map(lag).sum();
             (lag > BEHIND).then(|| format!("{name} is {lag} records behind"))

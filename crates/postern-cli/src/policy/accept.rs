@@ -3,6 +3,8 @@
 use super::learn::{self, STATEMENTS};
 use super::{policy_directory, recorded, sound};
 use crate::console::say;
+use crate::directory::RingDirectory;
+use crate::operator;
 use crate::secret_file;
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -11,7 +13,7 @@ use postern_runtime::PolicyFiles;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Take proposed statements into the policy.
@@ -105,8 +107,21 @@ fn write(args: &AcceptArgs, added: &BTreeMap<String, String>) -> anyhow::Result<
             lines.join("\n")
         );
     }
+    if added.is_empty() {
+        return Ok(());
+    }
+    let paths: Vec<String> = added.keys().cloned().collect();
+    operator::recorded(
+        &RingDirectory::new(&args.directory),
+        "policy.accept",
+        &paths,
+        || write_files(&directory, &paths, &files),
+    )
+}
+
+fn write_files(directory: &Path, paths: &[String], files: &BTreeMap<String, Vec<u8>>) -> anyhow::Result<()> {
     secret_file::directory(&directory.join("queries"))?;
-    for path in added.keys() {
+    for path in paths {
         let content = files.get(path).map(Vec::as_slice).unwrap_or_default();
         let path = directory.join(path);
         let text = std::str::from_utf8(content).context("a file is not UTF-8")?;

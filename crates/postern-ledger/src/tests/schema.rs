@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::record::Details;
-use postern_types::{SqlState, TraceId, TraceParent};
+use postern_types::{Author, SqlState, TraceId, TraceParent};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -30,7 +30,7 @@ fn the_schema_has_every_name_and_no_other() {
     );
     assert_eq!(
         listed("stage"),
-        Stage::ALL.map(|stage| stage.name().to_owned()).into()
+        Author::ALL.map(|author| author.name().to_owned()).into()
     );
     assert_eq!(
         listed("level"),

@@ -1,6 +1,6 @@
 use super::*;
 use postern_ledger::{Event, Ledger, Record};
-use postern_types::InstanceId;
+use postern_types::{InstanceId, Stage};
 use std::fs;
 
 /// The ledger of one stage.
@@ -9,7 +9,7 @@ struct Written {
     ledger: Option<Ledger>,
 }
 
-const STAGE: Stage = Stage::Backend;
+const STAGE: Author = Author::Stage(Stage::Backend);
 const ENOUGH: usize = 1 << 20;
 
 impl Written {
@@ -26,7 +26,7 @@ impl Written {
         let path = self.directory.path().join(STAGE.name());
         let ledger = self
             .ledger
-            .get_or_insert_with(|| Ledger::open(&path, STAGE, InstanceId([1; 16]), 1).unwrap());
+            .get_or_insert_with(|| Ledger::open(&path, Stage::Backend, InstanceId([1; 16]), 1).unwrap());
         for number in 0..records {
             ledger.append(&Record::at(number, Event::Exchange));
         }

@@ -144,8 +144,11 @@ impl Gatherer {
         if self.open.len() >= MOST && !self.open.contains_key(&key) {
             return;
         }
+        let Some(stage) = entry.stage.stage() else {
+            return;
+        };
         let (gathered, _) = self.open.entry(key).or_insert_with(|| (Gathered::default(), now));
-        gathered.add(entry.stage, &fields, super::nanoseconds(time));
+        gathered.add(stage, &fields, super::nanoseconds(time));
     }
 
     /// Those that are complete, and those that will not be.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
-use postern_types::Stage;
+use postern_types::Author;
 
 /// Severity numbers of the logs data model, as its appendix maps those of Syslog.
 const INFO: i32 = 9;
@@ -63,7 +63,7 @@ impl Logs {
 /// What is sent for some records; those of a ledger keep their order.
 fn request(entries: &[Entry], host: &str, now: Timestamp) -> ExportLogsServiceRequest {
     let observed = nanoseconds(now);
-    let of_stage = |stage: Stage| {
+    let of_stage = |stage: Author| {
         let own = entries.iter().filter(|entry| entry.stage == stage);
         let log_records: Vec<_> = own.map(|entry| log_record(entry, observed)).collect();
         (!log_records.is_empty()).then(|| ResourceLogs {
@@ -81,7 +81,7 @@ fn request(entries: &[Entry], host: &str, now: Timestamp) -> ExportLogsServiceRe
         })
     };
     ExportLogsServiceRequest {
-        resource_logs: Stage::ALL.into_iter().filter_map(of_stage).collect(),
+        resource_logs: Author::ALL.into_iter().filter_map(of_stage).collect(),
     }
 }
 
@@ -136,6 +136,7 @@ fn log_record(entry: &Entry, observed_time_unix_nano: u64) -> LogRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use postern_types::Stage;
 
     #[test]
     fn a_record_becomes_a_log_record() {
@@ -146,9 +147,9 @@ mod tests {
             what: crate::feed::What::Record,
         };
         let entries = [
-            entry(Stage::Backend, line),
-            entry(Stage::Frontend, "{}"),
-            entry(Stage::Backend, "no record"),
+            entry(Stage::Backend.into(), line),
+            entry(Stage::Frontend.into(), "{}"),
+            entry(Stage::Backend.into(), "no record"),
         ];
         let request = request(&entries, "shop-1", Timestamp::UNIX_EPOCH);
         let services: Vec<_> = request.resource_logs.iter().map(|logs| &logs.resource).collect();

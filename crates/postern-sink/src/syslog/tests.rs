@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 fn message(line: &str) -> String {
     let entry = Entry {
-        stage: Stage::QueryValidator,
+        stage: Stage::QueryValidator.into(),
         line: bytes::Bytes::copy_from_slice(line.as_bytes()),
         what: crate::feed::What::Record,
     };

@@ -2,7 +2,7 @@
 
 use crate::feed::Oddity;
 use crate::record::Fields;
-use postern_types::Stage;
+use postern_types::Author;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ pub enum Format {
 /// What happened.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Alert {
-    stage: Option<Stage>,
+    stage: Option<Author>,
     event: String,
     time: String,
     number: u64,
@@ -36,7 +36,7 @@ pub(super) struct Alert {
 }
 
 impl Alert {
-    pub(super) fn of_record(stage: Stage, fields: &Fields<'_>) -> Alert {
+    pub(super) fn of_record(stage: Author, fields: &Fields<'_>) -> Alert {
         let owned = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(str::to_owned);
         Alert {
             stage: Some(stage),
@@ -70,7 +70,7 @@ impl Alert {
     }
 
     fn stage(&self) -> &'static str {
-        self.stage.map_or("unknown", Stage::name)
+        self.stage.map_or("unknown", Author::name)
     }
 
     /// Alerts of one kind are alike for who gets them.

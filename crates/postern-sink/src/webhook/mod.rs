@@ -35,7 +35,7 @@ pub(crate) struct Webhook {
     repeat_after: Duration,
     told: HashMap<String, Told>,
     /// The last record of each ledger that was told, so that it is not counted twice after a failure.
-    last: HashMap<postern_types::Stage, u64>,
+    last: HashMap<postern_types::Author, u64>,
     wire: Option<Http>,
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 const LINE: &str = r#"{"number":7,"time":"2026-11-23T10:00:00.123Z","stage":"response-validator","level":"alert","event":"answer.alert","session":"ab","exchange":3,"actor":"a<!channel>n","tenant":"7","result":"refused","details":{"reason":"honey-token","reference":"0f"},"prev":"11","hash":"22"}"#;
 
 fn body(format: Format, repeated: u64) -> Value {
-    let alert = Alert::of_record(Stage::ResponseValidator, &Fields::of(LINE.as_bytes()));
+    let alert = Alert::of_record(Stage::ResponseValidator.into(), &Fields::of(LINE.as_bytes()));
     serde_json::from_slice(&format.body(&alert, repeated)).unwrap()
 }
 

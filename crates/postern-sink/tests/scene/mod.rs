@@ -6,6 +6,7 @@ use postern_ledger::{Details, Event, Ledger, Level, Outcome, Record, Signer, Sig
 use postern_sink::{Mark, Positions};
 use postern_testkit::process::Process;
 use postern_testkit::{Signal, Stage};
+use postern_types::Author;
 use postern_types::InstanceId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -77,8 +78,10 @@ impl Scene {
     /// Waits until the collector has confirmed everything.
     pub(crate) fn wait_for_position(&self) {
         let end = Instant::now() + PATIENCE;
-        let all: BTreeMap<Stage, usize> = Stage::ALL.map(|stage| (stage, self.lines(stage).len())).into();
-        let confirmed = || -> Option<BTreeMap<Stage, usize>> {
+        let all: BTreeMap<Author, usize> = Stage::ALL
+            .map(|stage| (stage.into(), self.lines(stage).len()))
+            .into();
+        let confirmed = || -> Option<BTreeMap<Author, usize>> {
             let text = fs::read(self.position()).ok()?;
             let positions: Positions = serde_json::from_slice(&text).ok()?;
             let number = |mark: Mark| usize::try_from(mark.number).unwrap();

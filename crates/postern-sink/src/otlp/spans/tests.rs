@@ -48,7 +48,7 @@ fn entry(start: Timestamp, (stage, us, event, more): Line<'_>, common: &str) -> 
         r#"{{"time":"{time:.9}","event":"{event}","session":"{SESSION}","exchange":3{common}{more}}}"#
     );
     Entry {
-        stage,
+        stage: stage.into(),
         line: line.into(),
         what: crate::feed::What::Record,
     }
