@@ -4,6 +4,7 @@
 //! read is taken for what it is: bytes that somebody may have changed, also to fool a terminal.
 
 use clap::Args;
+use filter::Records;
 use postern_ledger::{
     CrossReport, Finding, FindingKind, Report, TailReader, cross_check, verify as verify_ledger,
 };
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 mod checkpoints;
+mod filter;
 mod pack;
 mod prove;
 mod prune;
@@ -27,6 +29,7 @@ mod signed;
 mod upkeep;
 
 pub use checkpoints::make_keys;
+pub use filter::Filter;
 pub use pack::{PackArgs, pack};
 pub use prove::{ProveArgs, VerifyProofArgs, prove, verify_proof};
 pub use prune::{PruneArgs, prune};

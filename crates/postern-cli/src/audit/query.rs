@@ -1,19 +1,10 @@
 //! `postern audit query`: the records that answer a question.
 
-use super::{Ledgers, Shown, Verdict, ignore_closed_pipe};
+use super::{Filter, Records, Verdict, ignore_closed_pipe};
 use clap::Args;
-use jiff::Timestamp;
-use memchr::memmem::Finder;
-use postern_ledger::{TailReader, time_of};
-use postern_types::{Author, SessionId, TraceId};
-use serde_json::{Value, json};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
-
-/// A ledger is in the order of writing; its times follow a clock that may have been set back by this much.
-const CLOCK_SLACK: Duration = Duration::from_secs(10);
 
 /// Find records by what they say, oldest first.
 #[derive(Debug, Args)]
@@ -30,51 +21,9 @@ pub struct QueryArgs {
     /// A ring's directory, its audit directory, or the directory of one ledger.
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
-    /// Not before this moment (RFC 3339).
-    #[arg(long, value_name = "TIME")]
-    pub since: Option<Timestamp>,
-    /// Not after this moment (RFC 3339).
-    #[arg(long, value_name = "TIME")]
-    pub until: Option<Timestamp>,
-    /// Of this user.
-    #[arg(long, value_name = "USER")]
-    pub actor: Option<String>,
-    /// Of this tenant.
-    #[arg(long)]
-    pub tenant: Option<String>,
-    /// Of this kind, such as `exchange` or `signin`.
-    #[arg(long)]
-    pub event: Option<String>,
-    /// With this action, such as `select`.
-    #[arg(long)]
-    pub action: Option<String>,
-    /// With this end: allowed, refused or failed.
-    #[arg(long)]
-    pub result: Option<String>,
-    /// As serious as this: info, warn or alert.
-    #[arg(long)]
-    pub level: Option<String>,
-    /// Of this session.
-    #[arg(long, value_name = "ID")]
-    pub session: Option<String>,
-    /// Of the exchange with this number of its session.
-    #[arg(long, value_name = "N")]
-    pub exchange: Option<u64>,
-    /// With a statement of this SHA-256 (64 hex digits).
-    #[arg(long, value_name = "SHA256")]
-    pub statement: Option<String>,
-    /// Of the trace with this id (32 hex digits): the client's own, or that of an exchange in a viewer of traces.
-    #[arg(long, value_name = "ID", value_parser = trace)]
-    pub trace: Option<TraceId>,
-    /// With the reference that a client was told (up to 16 hex digits).
-    #[arg(long, value_name = "HEX", value_parser = reference)]
-    pub reference: Option<u64>,
-    /// Of this stage only.
-    #[arg(long, value_parser = super::stage)]
-    pub stage: Option<Author>,
-    /// No more than this many.
-    #[arg(long, value_name = "N", default_value_t = usize::MAX, hide_default_value = true)]
-    pub limit: usize,
+    /// Which records.
+    #[command(flatten)]
+    pub filter: Filter,
     /// Print each record as its line of JSON.
     #[arg(long)]
     pub json: bool,
@@ -85,8 +34,8 @@ pub struct QueryArgs {
 /// # Errors
 /// When standard output can't be written to.
 pub fn query(args: &QueryArgs) -> anyhow::Result<ExitCode> {
-    let mut query = match Query::open(args) {
-        Ok(query) => query,
+    let mut records = match Records::open(&args.directory, &args.filter) {
+        Ok(records) => records,
         Err(error) => {
             eprintln!("postern: {}: {error}", args.directory.display());
             return Ok(ExitCode::from(Verdict::Unreadable as u8));
@@ -94,8 +43,8 @@ pub fn query(args: &QueryArgs) -> anyhow::Result<ExitCode> {
     };
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut found = 0_usize;
-    while found < args.limit {
-        let record = match query.next() {
+    while found < args.filter.limit {
+        let record = match records.next() {
             Ok(Some(record)) => record,
             Ok(None) => break,
             Err(error) => {
@@ -108,203 +57,4 @@ pub fn query(args: &QueryArgs) -> anyhow::Result<ExitCode> {
     }
     ignore_closed_pipe(out.flush())?;
     Ok(ExitCode::from(u8::from(found == 0)))
-}
-
-/// What is asked of a record.
-#[derive(Debug)]
-struct Conditions {
-    /// As the ledger writes times; they are of one length, so that they compare as text.
-    since: String,
-    until: String,
-    /// After this no record of the range is expected any more.
-    give_up: String,
-    fields: Vec<Field>,
-    trace: Option<Trace>,
-}
-
-/// A trace that the client named, or that of a session's exchange.
-#[derive(Debug)]
-struct Trace {
-    id: TraceId,
-    /// Both begin alike, the latter as its session does.
-    needle: Finder<'static>,
-}
-
-impl Trace {
-    fn new(id: TraceId) -> Trace {
-        let text = id.to_string();
-        let (half, _) = text.split_at(16);
-        Trace {
-            id,
-            needle: Finder::new(half).into_owned(),
-        }
-    }
-
-    fn holds(&self, record: &Value) -> bool {
-        let id = |key: &str| record.get(key).and_then(Value::as_str).and_then(TraceId::parse);
-        let of_exchange = || {
-            let exchange = record.get("exchange").and_then(Value::as_u64)?;
-            Some(TraceId::of_exchange(SessionId(id("session")?.bytes()), exchange))
-        };
-        id("trace").or_else(of_exchange) == Some(self.id)
-    }
-}
-
-fn trace(text: &str) -> Result<TraceId, String> {
-    TraceId::parse(text).ok_or_else(|| "a trace has 32 lower-case hex digits".to_owned())
-}
-
-fn reference(text: &str) -> Result<u64, String> {
-    u64::from_str_radix(text, 16).map_err(|_| "a reference has up to 16 hex digits".to_owned())
-}
-
-/// A field, and what it must be.
-#[derive(Debug)]
-struct Field {
-    /// JSON pointer (RFC 6901).
-    pointer: &'static str,
-    value: Value,
-    /// Its bytes in every line that fits, unless they may be escaped there in another way than here. They may also
-    /// stand elsewhere in a line, so this only sorts out.
-    needle: Option<Finder<'static>>,
-}
-
-impl Field {
-    fn new(pointer: &'static str, value: Value) -> Field {
-        let text = value.to_string();
-        let is_plain = text
-            .bytes()
-            .all(|byte| matches!(byte, b' '..=b'~') && byte != b'\\');
-        Field {
-            pointer,
-            needle: is_plain.then(|| Finder::new(text.as_bytes()).into_owned()),
-            value,
-        }
-    }
-}
-
-impl Conditions {
-    fn of(args: &QueryArgs) -> Conditions {
-        let until = args.until.unwrap_or(Timestamp::MAX);
-        let text = |value: &Option<String>| value.as_ref().map(|value| json!(value));
-        let number = |value: Option<u64>| value.map(|value| json!(value));
-        let digest = args.statement.as_ref().map(|digest| {
-            let digest = digest.strip_prefix("sha256:").unwrap_or(digest);
-            json!(format!("sha256:{digest}"))
-        });
-        let fields = [
-            ("/actor", text(&args.actor)),
-            ("/tenant", text(&args.tenant)),
-            ("/event", text(&args.event)),
-            ("/action", text(&args.action)),
-            ("/result", text(&args.result)),
-            ("/level", text(&args.level)),
-            ("/session", text(&args.session)),
-            ("/exchange", number(args.exchange)),
-            (
-                "/details/reference",
-                args.reference.map(|told| json!(format!("{told:016x}"))),
-            ),
-            ("/resource", digest),
-        ];
-        let fields = fields
-            .into_iter()
-            .filter_map(|(pointer, value)| Some(Field::new(pointer, value?)));
-        Conditions {
-            since: written(args.since.unwrap_or(Timestamp::UNIX_EPOCH)),
-            until: written(until),
-            give_up: written(until.checked_add(CLOCK_SLACK).unwrap_or(Timestamp::MAX)),
-            fields: fields.collect(),
-            trace: args.trace.map(Trace::new),
-        }
-    }
-
-    fn may_hold(&self, line: &[u8]) -> bool {
-        let needles = self.fields.iter().filter_map(|field| field.needle.as_ref());
-        needles
-            .chain(self.trace.iter().map(|trace| &trace.needle))
-            .all(|needle| needle.find(line).is_some())
-    }
-
-    fn hold(&self, record: &Value) -> bool {
-        let of_trace = self.trace.as_ref().is_none_or(|trace| trace.holds(record));
-        of_trace
-            && self
-                .fields
-                .iter()
-                .all(|field| match record.pointer(field.pointer) {
-                    // A record may be about several statements.
-                    Some(Value::Array(values)) => values.contains(&field.value),
-                    Some(value) => *value == field.value,
-                    None => false,
-                })
-    }
-}
-
-/// As the ledger writes times.
-fn written(time: Timestamp) -> String {
-    format!("{time:.9}")
-}
-
-/// The ledgers, each at its next record that fits.
-struct Query {
-    conditions: Conditions,
-    sources: Vec<(TailReader, Option<Shown>)>,
-}
-
-impl Query {
-    fn open(args: &QueryArgs) -> io::Result<Query> {
-        let conditions = Conditions::of(args);
-        let directories: Vec<PathBuf> = match Ledgers::of(&args.directory) {
-            Ledgers::One(directory) => vec![directory],
-            Ledgers::Ring(ring) => ring
-                .into_iter()
-                .filter(|(stage, _)| args.stage.is_none_or(|wanted| wanted == *stage))
-                .map(|(_, directory)| directory)
-                .collect(),
-        };
-        let open = |directory: &PathBuf| Query::source(directory, &conditions);
-        let sources = directories.iter().map(open).collect::<io::Result<_>>()?;
-        Ok(Query { conditions, sources })
-    }
-
-    fn source(directory: &Path, conditions: &Conditions) -> io::Result<(TailReader, Option<Shown>)> {
-        let mut reader = TailReader::open_since(directory, &conditions.since)?;
-        let next = advance(&mut reader, conditions)?;
-        Ok((reader, next))
-    }
-
-    /// The next record of all ledgers by time; those of one moment come in the order of the ring.
-    fn next(&mut self) -> io::Result<Option<Shown>> {
-        let waiting = self.sources.iter_mut().filter(|(_, next)| next.is_some());
-        let first = waiting.min_by(|(_, a), (_, b)| {
-            let (a, b) = (a.as_ref().map(Shown::time), b.as_ref().map(Shown::time));
-            a.cmp(&b)
-        });
-        let Some((reader, next)) = first else {
-            return Ok(None);
-        };
-        let record = next.take();
-        *next = advance(reader, &self.conditions)?;
-        Ok(record)
-    }
-}
-
-/// The next record of one ledger that fits.
-fn advance(reader: &mut TailReader, conditions: &Conditions) -> io::Result<Option<Shown>> {
-    while let Some(line) = reader.next_line()? {
-        let Some(time) = time_of(line) else { continue };
-        if time > conditions.give_up.as_str() {
-            return Ok(None);
-        }
-        let in_range = time >= conditions.since.as_str() && time <= conditions.until.as_str();
-        if in_range
-            && conditions.may_hold(line)
-            && let Some(record) = Shown::parse(line)
-            && conditions.hold(&record.record)
-        {
-            return Ok(Some(record));
-        }
-    }
-    Ok(None)
 }
