@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 mod checkpoints;
+mod export;
 mod filter;
 mod pack;
 mod prove;
@@ -29,6 +30,7 @@ mod signed;
 mod upkeep;
 
 pub use checkpoints::make_keys;
+pub use export::{ExportArgs, export};
 pub use filter::Filter;
 pub use pack::{PackArgs, pack};
 pub use prove::{ProveArgs, VerifyProofArgs, prove, verify_proof};

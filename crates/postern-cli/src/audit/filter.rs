@@ -209,6 +209,7 @@ fn written(time: Timestamp) -> String {
 pub(super) struct Records {
     conditions: Conditions,
     sources: Vec<(TailReader, Option<Shown>)>,
+    left_out: u64,
 }
 
 impl Records {
@@ -222,15 +223,22 @@ impl Records {
                 .map(|(_, directory)| directory)
                 .collect(),
         };
-        let open = |directory: &PathBuf| Records::source(directory, &conditions);
-        let sources = directories.iter().map(open).collect::<io::Result<_>>()?;
-        Ok(Records { conditions, sources })
+        let mut records = Records {
+            conditions,
+            sources: Vec::new(),
+            left_out: 0,
+        };
+        for directory in directories {
+            let mut reader = TailReader::open_since(&directory, &records.conditions.since)?;
+            let next = advance(&mut reader, &records.conditions, &mut records.left_out)?;
+            records.sources.push((reader, next));
+        }
+        Ok(records)
     }
 
-    fn source(directory: &Path, conditions: &Conditions) -> io::Result<(TailReader, Option<Shown>)> {
-        let mut reader = TailReader::open_since(directory, &conditions.since)?;
-        let next = advance(&mut reader, conditions)?;
-        Ok((reader, next))
+    /// Lines that were looked at so far and are no records.
+    pub(super) fn left_out(&self) -> u64 {
+        self.left_out
     }
 
     /// The next record of all ledgers by time; those of one moment come in the order of the ring.
@@ -244,25 +252,33 @@ impl Records {
             return Ok(None);
         };
         let record = next.take();
-        *next = advance(reader, &self.conditions)?;
+        *next = advance(reader, &self.conditions, &mut self.left_out)?;
         Ok(record)
     }
 }
 
 /// The next record of one ledger that fits.
-fn advance(reader: &mut TailReader, conditions: &Conditions) -> io::Result<Option<Shown>> {
+fn advance(
+    reader: &mut TailReader,
+    conditions: &Conditions,
+    left_out: &mut u64,
+) -> io::Result<Option<Shown>> {
     while let Some(line) = reader.next_line()? {
-        let Some(time) = time_of(line) else { continue };
+        let Some(time) = time_of(line) else {
+            *left_out = left_out.saturating_add(1);
+            continue;
+        };
         if time > conditions.give_up.as_str() {
             return Ok(None);
         }
         let in_range = time >= conditions.since.as_str() && time <= conditions.until.as_str();
-        if in_range
-            && conditions.may_hold(line)
-            && let Some(record) = Shown::parse(line)
-            && conditions.hold(&record.record)
-        {
-            return Ok(Some(record));
+        if !in_range || !conditions.may_hold(line) {
+            continue;
+        }
+        match Shown::parse(line) {
+            Some(record) if conditions.hold(&record.record) => return Ok(Some(record)),
+            Some(_) => {}
+            None => *left_out = left_out.saturating_add(1),
         }
     }
     Ok(None)

@@ -17,6 +17,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+mod export;
 mod files;
 
 const NOW: u64 = 1_700_000_000_000;
