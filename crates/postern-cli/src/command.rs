@@ -2,10 +2,10 @@
 
 mod init;
 mod keys;
+mod status;
 
 use crate::console::say;
 use crate::directory::RingDirectory;
-use crate::status::Status;
 use crate::supervise::{UpOptions, up};
 use crate::tether::{self, DeathSignal};
 use crate::users::{self, User, UsersFile};
@@ -44,7 +44,7 @@ pub struct Cli {
 enum Command {
     Init(Box<init::Init>),
     Up(Up),
-    Status(StatusArgs),
+    Status(status::StatusArgs),
     Catalog(catalog::CatalogArgs),
     Doctor(doctor::DoctorArgs),
     Firewall(firewall::FirewallArgs),
@@ -79,17 +79,6 @@ struct Up {
     /// Show everything that the NATS servers log.
     #[arg(long)]
     verbose: bool,
-}
-
-/// Show what runs.
-#[derive(Debug, Args)]
-struct StatusArgs {
-    /// The ring's directory.
-    #[arg(value_name = "DIR")]
-    directory: PathBuf,
-    /// Print one JSON object.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Say who may sign in.
@@ -204,7 +193,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Init(args) => init::run(*args),
         Command::Up(args) => run_up(args),
-        Command::Status(args) => run_status(&args),
+        Command::Status(args) => status::run(&args),
         Command::Catalog(args) => catalog::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Firewall(args) => firewall::run(&args),
@@ -261,32 +250,6 @@ fn until_told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
             _ = hang_up.recv() => {}
         }
-    })
-}
-
-fn run_status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
-    const NOT_UP: u8 = 3;
-    let status = Status::read(&RingDirectory::new(&args.directory))?;
-    if args.json {
-        say!("{}", json!({ "up": status.is_some(), "status": status }));
-    } else if let Some(status) = &status {
-        say!(
-            "{} on {}, run by process {}",
-            if status.ready { "ready" } else { "starting" },
-            status.listen,
-            status.supervisor_pid
-        );
-        for (name, part) in &status.parts {
-            let pid = part.pid.map_or_else(|| "down".to_owned(), |pid| pid.to_string());
-            say!("  {name:<20} {pid:>8}   restarts: {}", part.restarts);
-        }
-    } else {
-        say!("not up");
-    }
-    Ok(if status.is_some() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(NOT_UP)
     })
 }
 

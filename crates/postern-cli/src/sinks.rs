@@ -4,6 +4,7 @@
 use crate::directory::RingDirectory;
 use anyhow::Context as _;
 use postern_types::Author;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -126,6 +127,38 @@ pub(crate) fn confirmed(ring: &RingDirectory, sink: &str) -> BTreeMap<Author, u6
         .unwrap_or_default();
     let number = |author: Author| Some((author, marks.get(author.name())?.get("number")?.as_u64()?));
     Author::ALL.into_iter().filter_map(number).collect()
+}
+
+/// How far a sink's collector is with one ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Progress {
+    /// The last record of the ledger.
+    pub(crate) committed: u64,
+    /// The last record that the collector has confirmed.
+    pub(crate) confirmed: u64,
+    /// Records that it has not confirmed.
+    pub(crate) behind: u64,
+}
+
+/// How far the collector of a sink is with each ledger.
+///
+/// # Errors
+/// When the head of a ledger can't be read: then nobody knows.
+pub(crate) fn progress(ring: &RingDirectory, sink: &str) -> anyhow::Result<BTreeMap<Author, Progress>> {
+    // In this order, so that what is confirmed meanwhile was committed.
+    let confirmed = confirmed(ring, sink);
+    let of = |author: Author| {
+        let committed = postern_ledger::committed(&ring.ledger(author))
+            .with_context(|| format!("can't tell how far the ledger of {author} is"))?;
+        let confirmed = confirmed.get(&author).copied().unwrap_or_default();
+        let progress = Progress {
+            committed,
+            confirmed,
+            behind: committed.saturating_sub(confirmed),
+        };
+        Ok((author, progress))
+    };
+    Author::ALL.into_iter().map(of).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
     reason = "a test may fail by panicking"
 )]
 
+use postern_ledger::{Event, Ledger, Record};
+use postern_types::{InstanceId, Stage};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -451,4 +453,87 @@ fn what_can_not_be_recorded_is_not_done() {
     );
     let users = out(&postern(files.path(), &["user", "list", "--dir", "ring"]));
     assert!(!users.contains("ann"), "{users}");
+}
+/// So many records of a stage, the first one of its start.
+fn write_ledger(ring: &Path, stage: Stage, records: u64) {
+    let directory = ring.join("audit").join(stage.name());
+    let mut ledger = Ledger::open(&directory, stage, InstanceId([1; 16]), 1).unwrap();
+    for exchange in 2..=records {
+        ledger.append(&Record {
+            exchange: Some(exchange),
+            ..Record::at(exchange, Event::Exchange)
+        });
+    }
+    ledger.commit().unwrap();
+}
+
+#[test]
+fn status_says_how_far_each_collector_is_behind() {
+    let files = ring();
+    let ring = files.path().join("ring");
+    let status = |arguments: &[&str]| {
+        let output = postern(files.path(), &[&["status", "ring"], arguments].concat());
+        assert_eq!(output.status.code(), Some(3), "not up");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(status(&[]), "not up\n");
+    let sinks = "[sinks.siem]\nkind = 'syslog'\naddress = 'tcp://127.0.0.1:1'\n
+[sinks.pager]\nkind = 'webhook'\nurl = 'http://127.0.0.1:2'\n
+[sinks.vault]\nkind = 's3'\nendpoint = 'http://127.0.0.1:3'\n";
+    fs::write(ring.join("sinks.toml"), sinks).unwrap();
+    // Nothing was recorded yet but that the ring was made.
+    assert_eq!(
+        status(&[]),
+        "not up\n  sink pager                  1 records behind\n  sink siem                   1 records behind\n"
+    );
+    write_ledger(&ring, Stage::Frontend, 9);
+    write_ledger(&ring, Stage::Backend, 7);
+    fs::create_dir_all(ring.join("audit/sent")).unwrap();
+    let confirm = |frontend: u64, backend: u64| {
+        let marks = format!(
+            r#"{{"frontend":{{"number":{frontend},"hash":"ab"}},"backend":{{"number":{backend},"hash":"cd"}}}}"#
+        );
+        fs::write(ring.join("audit/sent/siem.json"), marks).unwrap();
+    };
+    confirm(4, 7);
+    assert_eq!(
+        status(&[]),
+        "not up\n  sink pager                 17 records behind\n  sink siem                   6 records behind\n"
+    );
+    let told: serde_json::Value = serde_json::from_str(&status(&["--json"])).unwrap();
+    let ledgers = |frontend: [u64; 3], backend: [u64; 3]| {
+        let of = |[committed, confirmed, behind]: [u64; 3]| serde_json::json!({ "committed": committed, "confirmed": confirmed, "behind": behind });
+        serde_json::json!({
+            "frontend": of(frontend), "query-validator": of([0; 3]), "backend": of(backend), "response-validator": of([0; 3]),
+            "operator": of([1, 0, 1])
+        })
+    };
+    assert_eq!(
+        told,
+        serde_json::json!({
+            "up": false, "status": null,
+            "sinks": {
+                "pager": { "behind": 17, "ledgers": ledgers([9, 0, 9], [7, 0, 7]) },
+                "siem": { "behind": 6, "ledgers": ledgers([9, 4, 5], [7, 7, 0]) },
+            }
+        })
+    );
+    confirm(8, 7);
+    assert!(status(&[]).contains("siem                   1 record behind\n"));
+    // What a ledger does not have was not taken for nothing.
+    confirm(9, 8);
+    let told = status(&[]);
+    assert!(
+        told.contains("0 records behind; confirmed more than the ledger of backend has"),
+        "{told}"
+    );
+    // A head that nobody can read says nothing.
+    fs::write(ring.join("audit/backend/head"), "rubbish").unwrap();
+    for arguments in [&["status", "ring"][..], &["status", "ring", "--json"]] {
+        let told = refused(&postern(files.path(), arguments), 1);
+        assert!(
+            told.contains("can't tell how far the ledger of backend is"),
+            "{told}"
+        );
+    }
 }
