@@ -4,6 +4,7 @@ use crate::audit;
 use crate::certificate::{self, OwnAuthority};
 use crate::database_url::DatabaseUrl;
 use crate::directory::RingDirectory;
+use crate::firewall::FirewallConfig;
 use crate::hop::Hop;
 use crate::nats;
 use crate::nats_auth::{self, DEFAULT_JWT_LIFETIME, NatsAuth};
@@ -268,6 +269,7 @@ fn write_ring_config(
         frontends: vec![frontend],
         backends: vec![backend],
         hosts: BTreeMap::new(),
+        firewall: FirewallConfig::default(),
         streams: StreamsConfig {
             storage: options.storage,
             max_bytes: match options.storage {

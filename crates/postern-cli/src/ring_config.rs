@@ -1,6 +1,6 @@
 //! `postern.toml`: what a ring is made of, for those who run it. The stages never read it.
 
-use crate::firewall::Hosts;
+use crate::firewall::{FirewallConfig, Hosts};
 use crate::hop::Hop;
 use anyhow::{Context as _, bail};
 use postern_bus::{SignIn, TlsConfig};
@@ -37,6 +37,9 @@ pub struct RingConfig {
     /// them.
     #[serde(default, skip_serializing_if = "Hosts::is_empty")]
     pub hosts: Hosts,
+    /// Whom else `postern firewall` lets through.
+    #[serde(default, skip_serializing_if = "FirewallConfig::is_empty")]
+    pub firewall: FirewallConfig,
     /// Limits of the four streams.
     pub streams: StreamsConfig,
     /// How long the JWTs of the NATS users are good for, where they sign in by JWT.

@@ -108,7 +108,11 @@ pub(crate) fn is_wanted(ring: &RingDirectory) -> anyhow::Result<bool> {
     Ok(!names(ring)?.is_empty() || read(ring)?.contains_key("metrics"))
 }
 
-fn read(ring: &RingDirectory) -> anyhow::Result<toml::Table> {
+/// The file as a table; an empty one where there is no file.
+///
+/// # Errors
+/// As [`names`].
+pub(crate) fn read(ring: &RingDirectory) -> anyhow::Result<toml::Table> {
     let path = ring.sinks_config_file();
     let text = match fs::read_to_string(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),

@@ -1,6 +1,6 @@
-//! The rules that `postern firewall` writes, loaded on ten hosts: a client, four stages, four NATS servers and a database,
-//! each in a network namespace of its own. Every one of the 10 × 10 ordered pairs is tried on every port of the ring;
-//! only the drawn arrows connect (P1, P2).
+//! The rules that `postern firewall` writes, loaded on ten hosts: four stages, four NATS servers, a database and the sinks,
+//! each in a network namespace of its own, beside a client, a collector, and one who looks at metrics. Every one of the
+//! 13 × 13 ordered pairs is tried on every port of the ring; only the drawn arrows connect (P1, P2).
 //!
 //! It needs `unshare` and `nsenter` (util-linux), `ip` (iproute2) and `nft` (nftables), and root, or a kernel that lets
 //! ordinary users make namespaces.
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const DROPPED: Duration = Duration::from_millis(600);
 
 /// Hosts in the order of the matrix, by the names in `[hosts]`.
-const HOSTS: [&str; 10] = [
+const HOSTS: [&str; 13] = [
     "client",
     "frontend",
     "query-validator",
@@ -42,14 +42,21 @@ const HOSTS: [&str; 10] = [
     "nats-dirty-resp",
     "nats-clean-resp",
     "database",
+    "sinks",
+    "collector",
+    "monitoring",
 ];
+/// Those that are no part of the ring, and have no rules.
+const OTHERS: [&str; 3] = ["client", "collector", "monitoring"];
 
 const CLIENTS: u16 = 6432;
 const NATS: [u16; 4] = [14221, 14222, 14223, 14224];
 const DATABASE: u16 = 5432;
+const METRICS: u16 = 9464;
+const COLLECTOR: u16 = 6514;
 
 /// The arrows as the design draws them, written down once more: from, to, port.
-const ARROWS: [(&str, &str, u16); 10] = [
+const ARROWS: [(&str, &str, u16); 12] = [
     ("client", "frontend", CLIENTS),
     ("frontend", "nats-dirty-query", NATS[0]),
     ("query-validator", "nats-dirty-query", NATS[0]),
@@ -60,18 +67,26 @@ const ARROWS: [(&str, &str, u16); 10] = [
     ("response-validator", "nats-clean-resp", NATS[3]),
     ("frontend", "nats-clean-resp", NATS[3]),
     ("backend", "database", DATABASE),
+    ("sinks", "collector", COLLECTOR),
+    ("monitoring", "sinks", METRICS),
 ];
 
 fn ports() -> Vec<u16> {
-    [&[CLIENTS, DATABASE][..], &NATS].concat()
+    [&[CLIENTS, DATABASE, METRICS, COLLECTOR][..], &NATS].concat()
 }
 
 fn address(host: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, 89, 0, u8::try_from(host + 1).unwrap())
 }
 
+fn index(name: &str) -> usize {
+    HOSTS.iter().position(|host| *host == name).unwrap()
+}
+
+/// Those without rules reach each other on every port.
 fn is_drawn(from: usize, to: usize, port: u16) -> bool {
-    ARROWS.contains(&(HOSTS[from], HOSTS[to], port))
+    let without_rules = |host: usize| OTHERS.contains(&HOSTS[host]);
+    ARROWS.contains(&(HOSTS[from], HOSTS[to], port)) || without_rules(from) && without_rules(to)
 }
 
 /// Where the tools are; ordinary users have not all of these directories on their PATH.
@@ -148,7 +163,7 @@ impl Drop for Host {
     }
 }
 
-/// Ten hosts on one wire, each listening on every port of the ring.
+/// All hosts on one wire, each listening on every port of the ring.
 fn network() -> Vec<Host> {
     run(Command::new("ip").args(["link", "add", "wire", "type", "bridge"]));
     run(Command::new("ip").args(["link", "set", "wire", "up"]));
@@ -205,7 +220,7 @@ fn try_all(hosts: &[Host], patient: fn(usize, usize, u16) -> bool) -> BTreeSet<(
 
 fn print(open: &BTreeSet<(usize, usize, u16)>) {
     println!(
-        "\nfrom \\ to: ports that connect, of {:?}; . is none, = the host itself\n",
+        "\nfrom \\ to: ports that connect, of {:?}; . is none, = the host itself, * where neither has rules\n",
         ports()
     );
     print!("{:<20}", "");
@@ -215,7 +230,7 @@ fn print(open: &BTreeSet<(usize, usize, u16)>) {
     println!();
     for (from, name) in HOSTS.iter().enumerate() {
         print!("{:<20}", format!("[{from}] {name}"));
-        for to in 0..HOSTS.len() {
+        for (to, other) in HOSTS.iter().enumerate() {
             let here: Vec<String> = open
                 .iter()
                 .filter(|(f, t, _)| (*f, *t) == (from, to))
@@ -223,6 +238,7 @@ fn print(open: &BTreeSet<(usize, usize, u16)>) {
                 .collect();
             let cell = match here.len() {
                 _ if from == to => "=".to_owned(),
+                _ if OTHERS.contains(name) && OTHERS.contains(other) => "*".to_owned(),
                 0 => ".".to_owned(),
                 1 => here[0].clone(),
                 _ => here.join("+"),
@@ -239,7 +255,7 @@ fn ring(folder: &Path) -> std::path::PathBuf {
     let target = std::env::current_exe().unwrap();
     let postern = target.ancestors().nth(2).unwrap().join("postern");
     let ring = folder.join("ring");
-    let (database, listen) = (address(9), format!("{}:{CLIENTS}", address(1)));
+    let (database, listen) = (address(index("database")), format!("{}:{CLIENTS}", address(1)));
     run(Command::new(&postern)
         .args(["init", "--listen", &listen, "--database"])
         .arg(format!("postgres://postern:x@{database}:{DATABASE}/demo"))
@@ -247,7 +263,10 @@ fn ring(folder: &Path) -> std::path::PathBuf {
     let file = ring.join("postern.toml");
     let mut config: toml::Table = fs::read_to_string(&file).unwrap().parse().unwrap();
     let mut hosts = toml::Table::new();
-    for (n, name) in HOSTS.iter().enumerate().skip(1) {
+    for (n, name) in HOSTS.iter().enumerate() {
+        if OTHERS.contains(name) {
+            continue;
+        }
         hosts.insert((*name).to_owned(), address(n).to_string().into());
         if let Some(hop) = name.strip_prefix("nats-") {
             let server = config["nats"][hop].as_table_mut().unwrap();
@@ -259,6 +278,21 @@ fn ring(folder: &Path) -> std::path::PathBuf {
         }
     }
     config.insert("hosts".to_owned(), hosts.into());
+    let mut firewall = toml::Table::new();
+    let watches: Vec<String> = vec![address(index("monitoring")).to_string()];
+    firewall.insert("monitoring".to_owned(), watches.into());
+    config.insert("firewall".to_owned(), firewall.into());
+    // Else collector and watcher were clients too.
+    let file_of_clients = ring.join("frontend.toml");
+    let mut frontend: toml::Table = fs::read_to_string(&file_of_clients).unwrap().parse().unwrap();
+    let clients: Vec<String> = vec![format!("{}/32", address(index("client")))];
+    frontend.insert("client_networks".to_owned(), clients.into());
+    fs::write(&file_of_clients, frontend.to_string()).unwrap();
+    let sinks = format!(
+        "[metrics]\nlisten = \"0.0.0.0:{METRICS}\"\n[sinks.siem]\nkind = \"syslog\"\naddress = \"tcp://{}:{COLLECTOR}\"\n",
+        address(index("collector"))
+    );
+    fs::write(ring.join("sinks.toml"), sinks).unwrap();
     fs::write(&file, config.to_string()).unwrap();
     run(Command::new(&postern).arg("firewall").arg(&ring));
     ring
@@ -300,13 +334,16 @@ fn inside() {
     let everything = try_all(&hosts, |_, _, _| true);
     assert_eq!(
         everything.len(),
-        10 * 10 * ports().len(),
+        HOSTS.len() * HOSTS.len() * ports().len(),
         "without rules all connect, so that the rules are what is tried"
     );
 
     let folder = tempfile::tempdir().unwrap();
     let ring = ring(folder.path());
-    for (n, host) in hosts.iter().enumerate().skip(1) {
+    for (n, host) in hosts.iter().enumerate() {
+        if OTHERS.contains(&HOSTS[n]) {
+            continue;
+        }
         let rules = ring.join(format!("firewall/{}.nft", address(n)));
         host.run(&["nft", "-f", rules.to_str().unwrap()]);
         // Loading them once more changes nothing.
@@ -314,20 +351,19 @@ fn inside() {
     }
     let open = try_all(&hosts, is_drawn);
     print(&open);
-    let mut connected = 0;
+    let (mut tried, mut connected) = (0, 0);
     for (from, sender) in HOSTS.iter().enumerate() {
         for (to, receiver) in HOSTS.iter().enumerate() {
             for port in ports() {
                 let expected = from == to || is_drawn(from, to, port);
-                connected += usize::from(from != to && expected);
+                let ours = !OTHERS.contains(sender) || !OTHERS.contains(receiver);
+                tried += usize::from(from != to && ours);
+                connected += usize::from(from != to && ours && expected);
                 let connects = open.contains(&(from, to, port));
                 assert_eq!(connects, expected, "{sender} to {receiver} on port {port}");
             }
         }
     }
-    println!(
-        "{connected} of {} connections are drawn, and only they connect",
-        90 * ports().len()
-    );
+    println!("{connected} of {tried} connections are drawn, and only they connect");
     assert_eq!(connected, ARROWS.len());
 }

@@ -82,7 +82,11 @@ fn firewall(ring: &Examined, report: &mut Report) {
     let mend = "postern firewall DIR, and load the rules on each host";
     let one_machine = crate::firewall::is_one_machine(&ring.ring);
     match crate::firewall::stale(&ring.ring) {
-        Err(error) => section.fail("firewall", format!("{error:#}"), "mend [hosts] of postern.toml"),
+        Err(error) => section.fail(
+            "firewall",
+            format!("{error:#}"),
+            "mend [hosts] or [firewall] of postern.toml",
+        ),
         Ok(None) if one_machine.unwrap_or(false) => {
             section.pass(
                 "firewall",

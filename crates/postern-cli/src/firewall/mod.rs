@@ -3,6 +3,7 @@
 //! Whatever is not drawn is dropped, in both directions: what takes over a part reaches no more than that part needs.
 //! It writes files; to load them is the operator's decision.
 
+mod collectors;
 mod nft;
 mod systemd;
 mod table;
@@ -11,6 +12,7 @@ mod topology;
 #[cfg(test)]
 mod tests;
 
+pub use collectors::FirewallConfig;
 pub use topology::{Hosts, Place};
 
 use crate::console::say;
@@ -33,8 +35,15 @@ const FOLDER: &str = "firewall";
   postern firewall ring
   nft -f ring/firewall/10.0.0.2.nft          on the host with that address
 
-postern.toml says in [hosts] which part has which address; what is not listed is on 127.0.0.1. The files are written anew
-each time. What else a host needs, such as ssh or DNS, goes into /etc/postern/firewall-input.d/*.nft and firewall-output.d.")]
+postern.toml says in [hosts] which part has which address; what is not listed is on 127.0.0.1, and postern-sink (`sinks`)
+where the stages are. It reaches the collectors that sinks.toml names, and nothing else. For collectors with host names,
+and for metrics that are asked for over the network, postern.toml has to say
+
+  [firewall]
+  monitoring = [\"10.0.0.9\"]
+  collectors = { \"siem.example\" = [\"192.0.2.7\"] }
+
+The files are written anew each time. What else a host needs, such as ssh or DNS, goes into /etc/postern/firewall-input.d/*.nft and firewall-output.d.")]
 pub struct FirewallArgs {
     /// The ring's directory.
     #[arg(value_name = "DIR", required_unless_present = "table")]
@@ -114,7 +123,7 @@ pub fn is_one_machine(ring: &RingDirectory) -> anyhow::Result<bool> {
 
 /// The files, by their paths below the folder.
 fn texts(ring: &RingDirectory) -> anyhow::Result<BTreeMap<PathBuf, String>> {
-    let plan = Plan::read(ring)?;
+    let plan = Plan::read(ring)?.with_sinks(ring)?;
     let mut files = BTreeMap::new();
     for host in plan.hosts() {
         let name = host.to_string().replace(':', "_");
@@ -123,7 +132,8 @@ fn texts(ring: &RingDirectory) -> anyhow::Result<BTreeMap<PathBuf, String>> {
             nft::rules(&plan, host),
         );
     }
-    for place in Place::all() {
+    let has_drop_in = |place: &Place| *place != Place::Sinks || plan.has(*place);
+    for place in Place::all().filter(has_drop_in) {
         let unit = format!("systemd/postern-{place}.service.d/network.conf");
         files.insert(PathBuf::from(unit), systemd::drop_in(&plan, place));
     }

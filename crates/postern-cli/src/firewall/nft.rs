@@ -1,15 +1,15 @@
 //! Rules for nftables, one file for each host.
 
-use super::topology::{From, Place, Plan};
+use super::topology::{From, Place, Plan, To};
 use postern_types::Network;
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::net::IpAddr;
 
 /// The rules of one host. Loading them again replaces them; nothing else on the host is changed.
 pub(super) fn rules(plan: &Plan, host: IpAddr) -> String {
     let here: Vec<String> = Place::all()
-        .filter(|place| plan.address(*place) == host)
+        .filter(|place| plan.address(*place) == host && (*place != Place::Sinks || plan.has(*place)))
         .map(|place| place.to_string())
         .collect();
     format!(
@@ -56,10 +56,11 @@ table inet postern {{
 /// Connections that others open to this host.
 fn incoming(plan: &Plan, host: IpAddr) -> String {
     let mut rules = BTreeSet::new();
-    for arrow in plan.arrows().filter(|arrow| plan.address(arrow.to) == host) {
-        let (to, port) = (arrow.to, plan.port(arrow.to));
-        match arrow.from {
-            From::Clients => {
+    for arrow in plan.arrows() {
+        match (arrow.from, arrow.to) {
+            (_, To::Place(to)) if plan.address(to) != host => {}
+            (From::Clients, To::Place(to)) => {
+                let port = plan.port(to);
                 for network in &plan.client_networks {
                     let from = source(network);
                     rules.insert(format!(
@@ -67,15 +68,30 @@ fn incoming(plan: &Plan, host: IpAddr) -> String {
                     ));
                 }
             }
-            From::Place(from) if plan.address(from) != host => {
-                let address = plan.address(from);
-                rules.insert(format!(
-                    "{} saddr {address} tcp dport {port} accept comment \"{from} to {to}\"",
-                    family(address)
-                ));
+            (From::Monitoring, To::Place(to)) => {
+                for address in plan.monitoring().filter(|address| *address != host) {
+                    rules.insert(accept("saddr", address, "tcp", plan.port(to), "monitoring", &to));
+                }
             }
-            // Through the loopback interface.
-            From::Place(_) => {}
+            (From::Place(from), To::Place(to)) => {
+                let address = plan.address(from);
+                // Else through the loopback interface.
+                if address != host {
+                    rules.insert(accept("saddr", address, "tcp", plan.port(to), &from, &to));
+                }
+            }
+            // Where a collector is on a machine of the ring.
+            (From::Place(from), To::Collectors) => {
+                let address = plan.address(from);
+                for collector in plan
+                    .collectors()
+                    .filter(|there| there.address == host && address != host)
+                {
+                    let (way, port) = (collector.transport.name(), collector.port);
+                    rules.insert(accept("saddr", address, way, port, &from, &collector.sink));
+                }
+            }
+            (From::Clients | From::Monitoring, To::Collectors) => {}
         }
     }
     lines(&rules)
@@ -85,18 +101,52 @@ fn incoming(plan: &Plan, host: IpAddr) -> String {
 fn outgoing(plan: &Plan, host: IpAddr) -> String {
     let mut rules = BTreeSet::new();
     for arrow in plan.arrows() {
-        let From::Place(from) = arrow.from else { continue };
-        let address = plan.address(arrow.to);
-        if plan.address(from) == host && address != host {
-            rules.insert(format!(
-                "{} daddr {address} tcp dport {} accept comment \"{from} to {}\"",
-                family(address),
-                plan.port(arrow.to),
-                arrow.to
-            ));
+        match (arrow.from, arrow.to) {
+            (From::Place(from), _) if plan.address(from) != host => {}
+            (From::Place(from), To::Place(to)) => {
+                let address = plan.address(to);
+                if address != host {
+                    rules.insert(accept("daddr", address, "tcp", plan.port(to), &from, &to));
+                }
+            }
+            (From::Place(from), To::Collectors) => {
+                let elsewhere = |address: IpAddr| address != host && !address.is_loopback();
+                for collector in plan.collectors().filter(|there| elsewhere(there.address)) {
+                    let (way, port) = (collector.transport.name(), collector.port);
+                    rules.insert(accept(
+                        "daddr",
+                        collector.address,
+                        way,
+                        port,
+                        &from,
+                        &collector.sink,
+                    ));
+                }
+            }
+            // Where who watches is on a machine of the ring.
+            (From::Monitoring, To::Place(to)) => {
+                let address = plan.address(to);
+                if address != host && plan.monitoring().any(|watcher| watcher == host) {
+                    rules.insert(accept("daddr", address, "tcp", plan.port(to), "monitoring", &to));
+                }
+            }
+            (From::Clients, _) | (From::Monitoring, To::Collectors) => {}
         }
     }
     lines(&rules)
+}
+
+/// A rule about one address.
+fn accept(
+    end: &str,
+    address: IpAddr,
+    way: &str,
+    port: u16,
+    from: &(impl Display + ?Sized),
+    to: &impl Display,
+) -> String {
+    let family = family(address);
+    format!("{family} {end} {address} {way} dport {port} accept comment \"{from} to {to}\"")
 }
 
 fn lines(rules: &BTreeSet<String>) -> String {

@@ -1,6 +1,6 @@
 //! The table of SECURITY.md.
 
-use super::topology::{From, Place, arrows};
+use super::topology::{From, Place, To, arrows};
 use crate::hop::Hop;
 use crate::init::{DEFAULT_LISTEN, DEFAULT_NATS_PORT};
 use postern_types::Stage;
@@ -12,16 +12,20 @@ pub(super) fn markdown() -> String {
     for place in Place::all() {
         let by: Vec<String> = arrows()
             .iter()
-            .filter(|arrow| arrow.to == place)
+            .filter(|arrow| arrow.to == To::Place(place))
             .map(|arrow| match arrow.from {
                 From::Clients => "clients".to_owned(),
+                From::Monitoring => "monitoring".to_owned(),
                 From::Place(from) => from.to_string(),
             })
             .collect();
         let reaches: Vec<String> = arrows()
             .iter()
             .filter(|arrow| arrow.from == From::Place(place))
-            .map(|arrow| format!("{} {}", arrow.to, port(arrow.to)))
+            .map(|arrow| match arrow.to {
+                To::Place(to) => format!("{to} {}", port(to)),
+                To::Collectors => "collectors".to_owned(),
+            })
             .collect();
         let or_none = |list: Vec<String>| {
             if list.is_empty() {
@@ -56,6 +60,8 @@ fn port(place: Place) -> String {
         Place::Stage(Stage::Frontend) => DEFAULT_LISTEN.rsplit(':').next().unwrap_or_default().to_owned(),
         Place::Nats(hop) => nats(hop),
         Place::Database => "5432".to_owned(),
+        // As the example in sinks.toml.
+        Place::Sinks => "9464".to_owned(),
         Place::Stage(_) | Place::Operator => "nothing".to_owned(),
     }
 }

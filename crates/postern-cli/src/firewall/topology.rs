@@ -1,5 +1,6 @@
 //! Who may speak to whom, and where the parts are. The only place that says so.
 
+use super::collectors::{Collector, Outside};
 use crate::directory::RingDirectory;
 use crate::hop::Hop;
 use anyhow::{Context as _, bail};
@@ -21,17 +22,21 @@ pub enum Place {
     Database,
     /// Where streams are made with the NATS servers' administrator credentials.
     Operator,
+    /// `postern-sink`, beside the ledgers.
+    Sinks,
 }
 
 /// Where the parts are: `[hosts]` of `postern.toml`.
 pub type Hosts = BTreeMap<Place, IpAddr>;
 
 impl Place {
-    /// All of them; the operator's last.
+    /// All of them; the two that need not be there last.
     pub fn all() -> impl Iterator<Item = Place> {
         let stages = Stage::ALL.into_iter().map(Place::Stage);
         let servers = Hop::ALL.into_iter().map(Place::Nats);
-        stages.chain(servers).chain([Place::Database, Place::Operator])
+        stages
+            .chain(servers)
+            .chain([Place::Database, Place::Operator, Place::Sinks])
     }
 }
 
@@ -42,6 +47,7 @@ impl fmt::Display for Place {
             Place::Nats(hop) => write!(f, "nats-{hop}"),
             Place::Database => f.write_str("database"),
             Place::Operator => f.write_str("operator"),
+            Place::Sinks => f.write_str("sinks"),
         }
     }
 }
@@ -72,39 +78,50 @@ impl<'de> Deserialize<'de> for Place {
 pub(super) enum From {
     /// Applications, from the networks that `client_networks` names.
     Clients,
+    /// Who looks at metrics, from the addresses that `[firewall]` of `postern.toml` names.
+    Monitoring,
     /// A part.
     Place(Place),
 }
 
-/// One may open TCP connections to the other, on the port that it listens on.
+/// With whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum To {
+    /// A part.
+    Place(Place),
+    /// Those that `sinks.toml` names.
+    Collectors,
+}
+
+/// One may open TCP connections to the other, on the port that it listens on (to collectors by Syslog over UDP: may send).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Arrow {
     pub(super) from: From,
-    pub(super) to: Place,
+    pub(super) to: To,
 }
 
 /// All that may be.
 pub(super) fn arrows() -> Vec<Arrow> {
-    let mut arrows = vec![Arrow {
-        from: From::Clients,
-        to: Place::Stage(Stage::Frontend),
-    }];
+    let arrow = |from, to| Arrow {
+        from,
+        to: To::Place(to),
+    };
+    let mut arrows = vec![arrow(From::Clients, Place::Stage(Stage::Frontend))];
     for hop in Hop::ALL {
-        let to = Place::Nats(hop);
         for from in [
             Place::Stage(hop.writer()),
             Place::Stage(hop.reader()),
             Place::Operator,
         ] {
-            arrows.push(Arrow {
-                from: From::Place(from),
-                to,
-            });
+            arrows.push(arrow(From::Place(from), Place::Nats(hop)));
         }
     }
+    let backend = From::Place(Place::Stage(Stage::Backend));
+    arrows.push(arrow(backend, Place::Database));
+    arrows.push(arrow(From::Monitoring, Place::Sinks));
     arrows.push(Arrow {
-        from: From::Place(Place::Stage(Stage::Backend)),
-        to: Place::Database,
+        from: From::Place(Place::Sinks),
+        to: To::Collectors,
     });
     arrows
 }
@@ -117,6 +134,8 @@ pub(super) struct Plan {
     /// Parts that others look for on their own machine.
     looked_for_locally: BTreeSet<Place>,
     pub(super) client_networks: Vec<Network>,
+    /// What the sinks have to do with others, if they were asked ([`Plan::with_sinks`]) and there are any.
+    pub(super) outside: Option<Outside>,
 }
 
 impl Plan {
@@ -135,6 +154,7 @@ impl Plan {
             client_networks: frontend
                 .client_networks
                 .unwrap_or_else(|| Network::EVERYWHERE.to_vec()),
+            outside: None,
         };
         plan.put(
             Place::Stage(Stage::Frontend),
@@ -160,10 +180,44 @@ impl Plan {
         Ok(plan)
     }
 
+    /// The same with what `sinks.toml` says.
+    ///
+    /// # Errors
+    /// When it can't be read, when it names a collector whose address is not known, or when it is not known where
+    /// `postern-sink` runs.
+    pub(super) fn with_sinks(mut self, ring: &RingDirectory) -> anyhow::Result<Plan> {
+        let Some(outside) = Outside::read(ring)? else {
+            return Ok(self);
+        };
+        if let Some(listen) = outside.metrics {
+            self.ports.insert(Place::Sinks, listen.port());
+            if !listen.ip().is_loopback() {
+                self.put(Place::Sinks, &listen.ip().to_string(), listen.port())?;
+            }
+        }
+        if !self.has(Place::Sinks) {
+            let here = self.machine_of_the_stages().context(
+                "the stages are on several machines; write where postern-sink runs as `sinks` into [hosts] of postern.toml",
+            )?;
+            self.hosts.insert(Place::Sinks, here);
+        }
+        self.outside = Some(outside);
+        self.check()?;
+        Ok(self)
+    }
+
+    fn machine_of_the_stages(&self) -> Option<IpAddr> {
+        let machines: BTreeSet<IpAddr> = Stage::ALL
+            .into_iter()
+            .map(|stage| self.address(Place::Stage(stage)))
+            .collect();
+        machines.first().copied().filter(|_| machines.len() == 1)
+    }
+
     /// An address that means another machine on each of them is none to make rules of.
     fn check(&self) -> anyhow::Result<()> {
         let is_local = |place: &Place| self.address(*place).is_loopback();
-        let parts = || Place::all().filter(|place| *place != Place::Operator || self.has_operator());
+        let parts = || Place::all().filter(|place| self.has(*place));
         let (here, elsewhere) = (parts().find(is_local), parts().find(|place| !is_local(place)));
         if let (Some(here), Some(elsewhere)) = (here, elsewhere) {
             bail!(
@@ -173,11 +227,12 @@ impl Plan {
             );
         }
         for arrow in self.arrows() {
-            let From::Place(from) = arrow.from else { continue };
-            if self.looked_for_locally.contains(&arrow.to) && self.address(from) != self.address(arrow.to) {
+            let (From::Place(from), To::Place(to)) = (arrow.from, arrow.to) else {
+                continue;
+            };
+            if self.looked_for_locally.contains(&to) && self.address(from) != self.address(to) {
                 bail!(
-                    "{from} looks for {} on its own machine, but [hosts] of postern.toml has them on two",
-                    arrow.to
+                    "{from} looks for {to} on its own machine, but [hosts] of postern.toml has them on two"
                 );
             }
         }
@@ -218,23 +273,47 @@ impl Plan {
 
     /// All addresses of the ring. Who makes the streams has a machine of his own only if `[hosts]` says so.
     pub(super) fn hosts(&self) -> BTreeSet<IpAddr> {
-        let given = |place: &Place| *place != Place::Operator || self.has_operator();
         Place::all()
-            .filter(given)
+            .filter(|place| self.has(*place))
             .map(|place| self.address(place))
             .collect()
     }
 
-    fn has_operator(&self) -> bool {
-        self.hosts.contains_key(&Place::Operator)
+    /// Whether there is such a part.
+    pub(super) fn has(&self, place: Place) -> bool {
+        match place {
+            Place::Stage(_) | Place::Nats(_) | Place::Database => true,
+            Place::Operator | Place::Sinks => self.hosts.contains_key(&place),
+        }
     }
 
     /// What may be, as far as it is about parts that there are.
     pub(super) fn arrows(&self) -> impl Iterator<Item = Arrow> {
-        let operator = self.has_operator();
-        arrows()
-            .into_iter()
-            .filter(move |arrow| operator || arrow.from != From::Place(Place::Operator))
+        arrows().into_iter().filter(|arrow| {
+            let from = match arrow.from {
+                From::Clients | From::Monitoring => true,
+                From::Place(from) => self.has(from),
+            };
+            let to = match arrow.to {
+                To::Place(to) => self.has(to),
+                To::Collectors => true,
+            };
+            from && to
+        })
+    }
+
+    /// The collectors that a part may reach.
+    pub(super) fn collectors(&self) -> impl Iterator<Item = &Collector> {
+        self.outside.iter().flat_map(|outside| &outside.collectors)
+    }
+
+    /// From where the metrics may be asked for over the network: from nowhere unless somebody says so.
+    pub(super) fn monitoring(&self) -> impl Iterator<Item = IpAddr> {
+        let served = self
+            .outside
+            .iter()
+            .filter(|outside| outside.metrics.is_some_and(|listen| !listen.ip().is_loopback()));
+        served.flat_map(|outside| outside.monitoring.iter().copied())
     }
 }
 
@@ -278,7 +357,10 @@ mod tests {
             let reached: BTreeSet<Place> = arrows()
                 .into_iter()
                 .filter(|arrow| arrow.from == From::Place(Place::Stage(stage)))
-                .map(|arrow| arrow.to)
+                .map(|arrow| match arrow.to {
+                    To::Place(to) => to,
+                    To::Collectors => panic!("{stage} reaches no collector"),
+                })
                 .collect();
             let mut expected = BTreeSet::from([
                 Place::Nats(Hop::read_by(stage)),
@@ -292,7 +374,9 @@ mod tests {
         let begins = |from: &From| {
             matches!(
                 from,
-                From::Clients | From::Place(Place::Stage(_) | Place::Operator)
+                From::Clients
+                    | From::Monitoring
+                    | From::Place(Place::Stage(_) | Place::Operator | Place::Sinks)
             )
         };
         assert!(
