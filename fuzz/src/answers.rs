@@ -31,7 +31,7 @@ honey:
 
 static INSPECTOR: LazyLock<Inspector> = LazyLock::new(|| {
     let rules = Rules::from_yaml(RULES).expect("the rules are valid");
-    Inspector::new(rules, &Origins::default(), None).expect("the rules can be put in force")
+    Inspector::new(rules, &Origins::default(), postern_inspect::Keys::default()).expect("the rules can be put in force")
 });
 
 /// The first byte chooses what was asked, the rest is what the database says.

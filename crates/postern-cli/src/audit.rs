@@ -28,6 +28,7 @@ mod query;
 mod sign;
 mod signed;
 mod upkeep;
+mod value;
 
 pub use checkpoints::make_keys;
 pub use export::{ExportArgs, export};

@@ -145,7 +145,7 @@ fn fill(ring: &RingDirectory, options: &InitOptions) -> anyhow::Result<()> {
         .collect();
     write_nats(ring, options, &frontend, &backend)?;
     write_certificate(ring, &options.listen)?;
-    for secret in ["keys/mock.secret", "keys/mask.secret"] {
+    for secret in ["keys/mock.secret", "keys/mask.secret", "keys/record.secret"] {
         secret_file::write(
             &ring.join(secret),
             &format!("{}\n", secret_file::random_password()?),

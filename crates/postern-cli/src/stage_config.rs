@@ -121,6 +121,10 @@ tls_certificate_grace_s = 300
 # Makes an unknown user look like a wrong password. Keep it when you move the ring.
 mock_secret_file = \"keys/mock.secret\"
 
+# The key under which values are recorded as hashes, where the policy asks for that (`record_parameters: hash` for a role,
+# `-- record: $1=hash` for a named statement). The Response Validator has the same.
+record_key_file = \"keys/record.secret\"
+
 # How long a signed-in session may last (seconds).
 ticket_lifetime_s = 43200
 
@@ -206,11 +210,12 @@ fn response_validator() -> String {
     "# Response Validator: decides what may come back. No route to the database or to a client.
 # Paths are relative to this file.
 
-# Rules about answers: responses.yaml of the policy directory, and origins.json beside it, if they are there. The key
-# is that of the mask `hash`.
+# Rules about answers: responses.yaml of the policy directory, and origins.json beside it, if they are there. The keys
+# are those of the mask `hash`, and of values that `record` asks for.
 [answers]
 policy_directory = \"policy\"
 hash_key_file = \"keys/mask.secret\"
+record_key_file = \"keys/record.secret\"
 "
     .to_owned()
 }

@@ -484,28 +484,28 @@ fn status_says_how_far_each_collector_is_behind() {
     // Nothing was recorded yet but that the ring was made.
     assert_eq!(
         status(&[]),
-        "not up\n  sink pager                  1 records behind\n  sink siem                   1 records behind\n"
+        "not up\n  sink pager                  1 record behind\n  sink siem                   1 record behind\n"
     );
     write_ledger(&ring, Stage::Frontend, 9);
     write_ledger(&ring, Stage::Backend, 7);
     fs::create_dir_all(ring.join("audit/sent")).unwrap();
     let confirm = |frontend: u64, backend: u64| {
         let marks = format!(
-            r#"{{"frontend":{{"number":{frontend},"hash":"ab"}},"backend":{{"number":{backend},"hash":"cd"}}}}"#
+            r#"{{"frontend":{{"number":{frontend},"hash":"ab"}},"backend":{{"number":{backend},"hash":"cd"}},"operator":{{"number":1,"hash":"ef"}}}}"#
         );
         fs::write(ring.join("audit/sent/siem.json"), marks).unwrap();
     };
     confirm(4, 7);
     assert_eq!(
         status(&[]),
-        "not up\n  sink pager                 17 records behind\n  sink siem                   6 records behind\n"
+        "not up\n  sink pager                 17 records behind\n  sink siem                   5 records behind\n"
     );
     let told: serde_json::Value = serde_json::from_str(&status(&["--json"])).unwrap();
-    let ledgers = |frontend: [u64; 3], backend: [u64; 3]| {
+    let ledgers = |frontend: [u64; 3], backend: [u64; 3], operator: [u64; 3]| {
         let of = |[committed, confirmed, behind]: [u64; 3]| serde_json::json!({ "committed": committed, "confirmed": confirmed, "behind": behind });
         serde_json::json!({
             "frontend": of(frontend), "query-validator": of([0; 3]), "backend": of(backend), "response-validator": of([0; 3]),
-            "operator": of([1, 0, 1])
+            "operator": of(operator)
         })
     };
     assert_eq!(
@@ -513,8 +513,8 @@ fn status_says_how_far_each_collector_is_behind() {
         serde_json::json!({
             "up": false, "status": null,
             "sinks": {
-                "pager": { "behind": 17, "ledgers": ledgers([9, 0, 9], [7, 0, 7]) },
-                "siem": { "behind": 6, "ledgers": ledgers([9, 4, 5], [7, 7, 0]) },
+                "pager": { "behind": 17, "ledgers": ledgers([9, 0, 9], [7, 0, 7], [1, 0, 1]) },
+                "siem": { "behind": 5, "ledgers": ledgers([9, 4, 5], [7, 7, 0], [1, 1, 0]) },
             }
         })
     );

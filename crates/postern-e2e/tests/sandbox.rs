@@ -129,13 +129,14 @@ async fn soon(ring: &Ring) -> tokio_postgres::Client {
 }
 
 /// Settings that name a secret.
-const SECRETS: [&str; 7] = [
+const SECRETS: [&str; 8] = [
     "password_file",
     "seed_file",
     "key_file",
     "tls_key_file",
     "mock_secret_file",
     "hash_key_file",
+    "record_key_file",
     "secret_file",
 ];
 
@@ -174,8 +175,8 @@ async fn secrets_that_programs_print_are_there_inside_the_sandbox() {
         }
     }
     // Each stage has two seeds, two keys of TLS and one of its links. Then there are the key of the clients' TLS, the
-    // database's password, and the secrets of salts and masks.
-    assert_eq!(count, 4 * 5 + 4);
+    // database's password, the secrets of salts and masks, and that of recorded values at both validators.
+    assert_eq!(count, 4 * 5 + 6);
     for stage in Stage::ALL {
         ring.restart(Part::Stage(stage)).await.unwrap();
     }

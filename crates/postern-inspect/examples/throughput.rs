@@ -70,7 +70,7 @@ fn main() {
 fn modes() -> [Inspector; 3] {
     let with = |yaml: &str| {
         let rules = Rules::from_yaml(yaml).ok()?;
-        Inspector::new(rules, &Origins::default(), None).ok()
+        Inspector::new(rules, &Origins::default(), postern_inspect::Keys::default()).ok()
     };
     let all = format!("{TENANTS}{DETECTORS}");
     [Some(Inspector::default()), with(TENANTS), with(&all)].map(|mode| mode.unwrap_or_else(|| fail("rules")))

@@ -6,7 +6,7 @@ use crate::look::Alerts;
 use crate::rows::{Place, Rows};
 use crate::scrub::{self, Scrubbed};
 use crate::{Violation, check_setting};
-use postern_types::{AnswerState, Contract, ErrorDetail, Phase, SqlState};
+use postern_types::{AnswerState, Contract, ErrorDetail, KeptValue, Phase, SqlState};
 use postern_wire::{BackendMessage, backend_tag};
 
 /// A part that may go on to the client.
@@ -38,6 +38,8 @@ pub struct Checked {
     pub tenants_ignored: bool,
     /// Rows over a cap were left out of this part.
     pub cut: bool,
+    /// Values of this part that are to be recorded before it goes on.
+    pub kept: Vec<KeptValue>,
 }
 
 /// Checks a part of an answer against its contract alone. See [`Inspector::check_part`].
@@ -134,6 +136,7 @@ impl Inspector {
             rows,
             bytes,
             alerts: rows_seen.looker.alerts,
+            kept: rows_seen.looker.kept,
             tenants_ignored: rows_seen.ignored,
             cut: rows_seen.cut,
             state_after: state,

@@ -5,8 +5,9 @@ use crate::mask::MaskKey;
 use crate::origins::Origins;
 use crate::rules::{ColumnName, Derived, MaskRule, Rules};
 use crate::tenant::TenantNames;
-use postern_types::{ColumnId, Mask};
+use postern_types::{ColumnId, Keep, Mask};
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// Holds answers to rules. The default has none, and leaves everything to the contract.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +31,26 @@ pub struct Inspector {
     pub(crate) text_types: Vec<u32>,
     pub(crate) names: Option<TenantNames>,
     pub(crate) finder: Option<Finder>,
-    pub(crate) key: Option<MaskKey>,
+    pub(crate) keys: Keys,
+    /// Columns of which values are recorded.
+    pub(crate) kept: HashMap<ColumnId, Kept>,
+}
+
+/// Keys for hashes.
+#[derive(Clone, Debug, Default)]
+pub struct Keys {
+    /// Of the mask `hash`.
+    pub mask: Option<MaskKey>,
+    /// Of values that are recorded.
+    pub record: Option<MaskKey>,
+}
+
+/// A column of which values are recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Its name.
+    pub(crate) name: Arc<str>,
+    pub(crate) keep: Keep,
 }
 
 /// A mask that a column is under.
@@ -57,6 +77,14 @@ pub enum InspectorError {
     /// A mask names a column that is not in the database.
     #[error("masks: there is no column `{0}` in origins.json; correct the name or run `postern catalog`")]
     NoSuchColumn(ColumnName),
+    /// A column that is to be recorded is not in the database.
+    #[error("record: there is no column `{0}` in origins.json; correct the name or run `postern catalog`")]
+    NoSuchRecorded(ColumnName),
+    /// Values are to be recorded as hashes, and there is no key.
+    #[error(
+        "record: `hash` needs a key; set `record_key_file` in the configuration of the Response Validator"
+    )]
+    NoRecordKey,
     /// A mask is `hash`, and there is no key.
     #[error("masks: `hash` needs a key; set `hash_key_file` in the configuration of the Response Validator")]
     NoKey,
@@ -70,8 +98,11 @@ impl Inspector {
     ///
     /// # Errors
     /// See [`InspectorError`].
-    pub fn new(rules: Rules, origins: &Origins, key: Option<MaskKey>) -> Result<Inspector, InspectorError> {
-        if key.is_none() && rules.masks.iter().any(|rule| rule.mask == Mask::Hash) {
+    pub fn new(rules: Rules, origins: &Origins, keys: Keys) -> Result<Inspector, InspectorError> {
+        if keys.record.is_none() && rules.needs_record_key() {
+            return Err(InspectorError::NoRecordKey);
+        }
+        if keys.mask.is_none() && rules.masks.iter().any(|rule| rule.mask == Mask::Hash) {
             return Err(InspectorError::NoKey);
         }
         let mut inspector = Inspector {
@@ -81,12 +112,13 @@ impl Inspector {
             known: origins.columns.keys().map(|id| id.relation).collect(),
             unknown: unknown(origins),
             text_types: origins.text_types.clone(),
-            key,
+            keys,
             rules,
             ..Inspector::default()
         };
         inspector.place_masks(origins)?;
         inspector.place_tenants(origins);
+        inspector.place_kept(origins)?;
         Ok(inspector)
     }
 
@@ -154,6 +186,23 @@ impl Inspector {
                 self.tenant_types.insert(*array, TenantField::Array);
             }
         }
+    }
+
+    fn place_kept(&mut self, origins: &Origins) -> Result<(), InspectorError> {
+        for rule in &self.rules.record {
+            let named = origins.column(&rule.column);
+            let named = named.ok_or_else(|| InspectorError::NoSuchRecorded(rule.column.clone()))?;
+            let kept = Kept {
+                name: rule.column.to_string().into(),
+                keep: rule.keep,
+            };
+            for (id, column) in &origins.columns {
+                if *id == named || column.shows.contains(&named) {
+                    self.kept.entry(*id).or_insert_with(|| kept.clone());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The mask rules that hold for a user with these roles.

@@ -1,7 +1,7 @@
 //! What is to be done with each column of one statement's answer.
 
 use crate::Violation;
-use crate::inspector::{Inspector, TenantField};
+use crate::inspector::{Inspector, Kept, TenantField};
 use crate::kind::{FIRST_USER_OID, Kind};
 use crate::mask::Form;
 use crate::rules::WithoutOrigin;
@@ -24,6 +24,8 @@ pub(crate) struct Column<'r> {
     pub(crate) tenant_field: Option<TenantField>,
     /// Its values may contain anything.
     pub(crate) searched: bool,
+    /// Its values are recorded.
+    pub(crate) kept: Option<&'r Kept>,
 }
 
 /// All columns of an answer.
@@ -32,7 +34,7 @@ pub(crate) struct Lens<'r> {
     pub(crate) columns: Vec<Column<'r>>,
     /// Whose rows these must be; `None` when that is not checked.
     pub(crate) tenant: Option<Tenant<'r>>,
-    /// Some column is masked or compared with the tenant: every row is walked through.
+    /// Some column is masked, recorded or compared with the tenant: every row is walked through.
     pub(crate) each_row: bool,
     /// How a COPY is written; `None` for rows, and for a COPY of which nothing is known.
     pub(crate) copy: Option<&'r CopyRules>,
@@ -117,7 +119,13 @@ impl<'r> Optician<'r> {
         let (copy, listed) = match (&rules.copy, listed, &rules.columns) {
             (Some(copy), Some(listed), _) => (copy, listed),
             (_, _, ColumnRules::Plain) if self.trusts_positions() => return Ok(lens),
-            _ if self.inspector.names.is_none() && !self.masks_hold() && listed.is_none() => return Ok(lens),
+            _ if self.inspector.names.is_none()
+                && self.inspector.kept.is_empty()
+                && !self.masks_hold()
+                && listed.is_none() =>
+            {
+                return Ok(lens);
+            }
             _ => return Err(Violation::Undescribed),
         };
         for rule in listed {
@@ -151,9 +159,9 @@ impl<'r> Optician<'r> {
 
     fn walks(&self, lens: &Lens<'_>) -> bool {
         let compared = |column: &Column<'_>| column.tenant || column.tenant_field.is_some();
-        lens.columns
-            .iter()
-            .any(|column| !column.masks.is_empty() || (lens.tenant.is_some() && compared(column)))
+        lens.columns.iter().any(|column| {
+            column.kept.is_some() || !column.masks.is_empty() || (lens.tenant.is_some() && compared(column))
+        })
     }
 
     fn trusts_positions(&self) -> bool {
@@ -221,6 +229,7 @@ impl<'r> Optician<'r> {
             tenant: inspector.tenant_columns.contains(&id) || rule.is_some_and(|rule| rule.tenant) || named(),
             tenant_field: inspector.tenant_types.get(&field.type_oid).copied(),
             searched: kind.is_searched(),
+            kept: inspector.kept.get(&id),
         })
     }
 

@@ -3,12 +3,15 @@
 use crate::Violation;
 use crate::escape;
 use crate::find::{Finder, Finding, Hints, What};
-use crate::inspector::{Inspector, TenantField};
+use crate::inspector::{Inspector, Kept, TenantField};
+use crate::keep;
 use crate::kind::Kind;
 use crate::lens::{Column, Lens};
-use crate::mask;
+use crate::mask::{self, Form};
 use crate::record;
 use crate::rules::Action;
+use postern_types::KeptValue;
+use std::sync::Arc;
 
 /// How often something was found, by its name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,6 +69,8 @@ impl RowHints {
 pub(crate) struct Looker<'r> {
     inspector: &'r Inspector,
     pub(crate) alerts: Alerts,
+    /// Values that are to be recorded.
+    pub(crate) kept: Vec<KeptValue>,
     found: Vec<(Finding, Action)>,
 }
 
@@ -74,6 +79,7 @@ impl<'r> Looker<'r> {
         Looker {
             inspector,
             alerts: Alerts::default(),
+            kept: Vec::new(),
             found: Vec::new(),
         }
     }
@@ -102,7 +108,10 @@ impl<'r> Looker<'r> {
 
     /// Whether nothing can be the matter with a value of a column that is only searched, at a glance.
     pub(crate) fn is_harmless(&self, column: &Column<'_>, hints: RowHints, value: &[u8]) -> bool {
-        let only_searched = column.masks.is_empty() && !column.tenant && column.tenant_field.is_none();
+        let only_searched = column.kept.is_none()
+            && column.masks.is_empty()
+            && !column.tenant
+            && column.tenant_field.is_none();
         let finder = self.inspector.finder.as_ref();
         only_searched
             && !hints.any()
@@ -143,6 +152,9 @@ impl<'r> Looker<'r> {
                     .map_err(|_| Violation::ForeignTenant)?;
             }
         }
+        if let Some(kept) = column.kept {
+            self.keep(kept, column, value)?;
+        }
         let Some(value) = value else {
             return Ok(Shown::Same);
         };
@@ -153,7 +165,7 @@ impl<'r> Looker<'r> {
                 Shown::Other(bytes) => bytes,
                 Shown::Null => break,
             };
-            shown = match mask::apply(mask, column.form, now, self.inspector.key.as_ref()) {
+            shown = match mask::apply(mask, column.form, now, self.inspector.keys.mask.as_ref()) {
                 Some(bytes) => Shown::Other(bytes),
                 None => Shown::Null,
             };
@@ -162,6 +174,16 @@ impl<'r> Looker<'r> {
             return Ok(shown);
         };
         self.search(finder, column, hints, value, shown)
+    }
+
+    /// Notes a value that is to be recorded.
+    fn keep(&mut self, kept: &Kept, column: &Column<'_>, value: Option<&[u8]>) -> Result<(), Violation> {
+        let Form { type_oid, binary, .. } = column.form;
+        let key = self.inspector.keys.record.as_ref();
+        let form = keep::kept(kept.keep, key, type_oid, binary, value).ok_or(Violation::NotRecorded)?;
+        let of = Arc::clone(&kept.name);
+        self.kept.push(KeptValue { of, form });
+        Ok(())
     }
 
     /// Looks for what is looked for in what is shown; for honey tokens in what is hidden too.

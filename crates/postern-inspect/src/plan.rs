@@ -3,7 +3,7 @@
 //! The Response Validator knows where a column comes from only where PostgreSQL tells: not for computed columns, and
 //! not in COPY. The Query Validator has resolved the statement, and tells the rest by position in the contract.
 
-use crate::inspector::{Inspector, InspectorError};
+use crate::inspector::{Inspector, InspectorError, Keys};
 use crate::mask::MaskKey;
 use crate::origins::Origins;
 use crate::rules::{Conditions, MaskRule, Rules};
@@ -68,7 +68,11 @@ impl Planner {
     pub fn new(rules: Rules, origins: &Origins) -> Result<Planner, InspectorError> {
         // Nothing is hashed here, so any key will do.
         let key = MaskKey::new(&[0; 32]).map_err(|_| InspectorError::NoKey)?;
-        Inspector::new(rules, origins, Some(key)).map(Planner)
+        let keys = Keys {
+            mask: Some(key.clone()),
+            record: Some(key),
+        };
+        Inspector::new(rules, origins, keys).map(Planner)
     }
 
     /// Whether answers are judged by their columns: exchanges are to be built with

@@ -34,6 +34,7 @@ const WHOLE_LINE: Column<'static> = Column {
     tenant: false,
     tenant_field: None,
     searched: true,
+    kept: None,
 };
 
 /// Where in an answer a message is.

@@ -86,6 +86,9 @@ pub enum Violation {
     /// CopyData that is not one row in the form of its COPY.
     #[error("COPY data that is not a row of the form it was announced in")]
     CopyForm,
+    /// A value that is to be recorded can't be: there is no key.
+    #[error("a value that can't be recorded")]
+    NotRecorded,
     /// Telling less made the part larger: it is made of messages that PostgreSQL does not send.
     #[error("the part is larger after it was scrubbed")]
     Grown,
@@ -112,6 +115,7 @@ impl Violation {
             Violation::ForeignTenant => "answer-foreign-tenant",
             Violation::Found { what } => what,
             Violation::CopyForm => "answer-copy-form",
+            Violation::NotRecorded => "answer-not-recorded",
             Violation::Grown => "answer-grown",
         }
     }

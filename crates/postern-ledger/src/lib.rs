@@ -29,7 +29,7 @@
 //! as a cut tail.
 //!
 //! What is not here: rows, parameters, statement texts and secrets (P9): a [`Record`] has no field that
-//! could hold them. Nor sinks, queries or clocks: time is a parameter.
+//! could hold them, but for those that a policy asks for by name. Nor sinks, queries or clocks: time is a parameter.
 
 mod chain;
 mod checkpoint;
@@ -59,7 +59,7 @@ pub use pack::{Packed, pack};
 pub use proof::{Proof, ProofError, Proved};
 pub use prune::{prunable, prune, pruned};
 pub use reader::{Seal, TailReader, seal_of, time_of};
-pub use record::{Details, Event, Level, Outcome, PATTERN_BYTES, Record, StatementDigest};
+pub use record::{Details, Event, Level, Outcome, PATTERN_BYTES, Record, StatementDigest, VALUES};
 pub use signer::Signer;
 pub use tally::Tally;
 pub use verify::{Finding, FindingKind, Report, verify};

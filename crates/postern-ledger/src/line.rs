@@ -1,9 +1,9 @@
 //! A record's line: how it is written, and how its seal is read back.
 
 use crate::chain::Link;
-use crate::record::{Details, LISTED, NAME_BYTES, PATTERN_BYTES, RESOURCES, Record};
+use crate::record::{Details, LISTED, NAME_BYTES, PATTERN_BYTES, RESOURCES, Record, VALUE_BYTES, VALUES};
 use jiff::Timestamp;
-use postern_types::Author;
+use postern_types::{Author, KeptForm, KeptValue};
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -58,12 +58,14 @@ pub(crate) fn write(record: &Record<'_>, author: Author, before: &Link, out: &mu
     put_name("named", record.named, out);
     put_name("rule", record.rule, out);
     put_names("objects", record.objects, out);
+    put_name("service", record.service, out);
     put_names("roles", record.roles, out);
     // Escaping at most doubles what has no control characters, so the line stays short enough.
     let fits = |pattern: &&str| pattern.len() <= PATTERN_BYTES && !pattern.contains(char::is_control);
     if let Some(pattern) = record.pattern.filter(fits) {
         put_text("pattern", pattern, out);
     }
+    put_values(record.values, out);
     put_details(&record.details, out);
     out.extend_from_slice(PREV);
     out.extend_from_slice(&before.hash);
@@ -87,6 +89,35 @@ fn put_resource(record: &Record<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b"\"sha256:");
         hex(&digest.0, out);
         out.push(b'"');
+        separator = b',';
+    }
+    out.push(b']');
+}
+
+/// Names and values are cut, so that [`VALUES`] of them fit into a line, were each character an escape.
+fn put_values(values: &[KeptValue], out: &mut Vec<u8>) {
+    if values.is_empty() {
+        return;
+    }
+    put_key("values", out);
+    let mut separator = b'[';
+    for KeptValue { of, form } in values.iter().take(VALUES) {
+        out.push(separator);
+        out.extend_from_slice(b"{\"of\":\"");
+        escape(cut(of), out);
+        out.push(b'"');
+        match form {
+            KeptForm::Null => out.extend_from_slice(b",\"null\":true"),
+            KeptForm::Hash(hash) => put_hex("hash", hash, out),
+            KeptForm::Clear(value) => {
+                let end = value.floor_char_boundary(VALUE_BYTES);
+                put_text("clear", value.get(..end).unwrap_or_default(), out);
+                if end < value.len() {
+                    out.extend_from_slice(b",\"cut\":true");
+                }
+            }
+        }
+        out.push(b'}');
         separator = b',';
     }
     out.push(b']');

@@ -1,8 +1,8 @@
 //! What a record may say. Every field is of a type that can't hold a row, a parameter, a statement text or a
-//! secret; names are cut to [`NAME_BYTES`]. The exception is [`Record::pattern`], a statement without its
-//! literals, which a policy has to ask for.
+//! secret; names are cut to [`NAME_BYTES`]. The exceptions a policy has to ask for: [`Record::pattern`], a statement
+//! without its literals, and [`Record::values`], parameters and columns that it names.
 
-use postern_types::{InstanceId, SessionId, SqlState, TraceParent};
+use postern_types::{InstanceId, KeptValue, SessionId, SqlState, TraceParent};
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,6 +13,10 @@ pub(crate) const NAME_BYTES: usize = 128;
 pub const PATTERN_BYTES: usize = 8 * 1024;
 /// Most roles or objects of a record.
 pub(crate) const LISTED: usize = 16;
+/// Most values of one record.
+pub const VALUES: usize = 16;
+/// Longest part of a value that is recorded in clear, in bytes.
+pub(crate) const VALUE_BYTES: usize = 256;
 /// Most statements of one exchange whose digests are recorded; `Details::statements` has the true count.
 pub(crate) const RESOURCES: usize = 64;
 
@@ -36,6 +40,9 @@ pub enum Event {
     /// The exchange will never be answered in full, and the client was told so if it was still there
     /// (Frontend).
     ExchangeLost,
+    /// Values of an exchange that the policy asks for: of parameters (Query Validator), of columns of rows (Response
+    /// Validator). They are in [`Record::values`], [`VALUES`] in a record.
+    ExchangeValues,
     /// The client asked for a running exchange to be cancelled.
     ExchangeCancel,
     /// The stage started; `Details::instance` is its run. Written by [`crate::Ledger::open`].
@@ -79,7 +86,7 @@ pub enum Event {
 
 impl Event {
     /// All events.
-    pub const ALL: [Event; 24] = [
+    pub const ALL: [Event; 25] = [
         Event::SignIn,
         Event::SessionOpen,
         Event::SessionClose,
@@ -87,6 +94,7 @@ impl Event {
         Event::ExchangeEnd,
         Event::ExchangeAnswered,
         Event::ExchangeLost,
+        Event::ExchangeValues,
         Event::ExchangeCancel,
         Event::StageStart,
         Event::StageStop,
@@ -116,6 +124,7 @@ impl Event {
             Event::ExchangeEnd => "exchange.end",
             Event::ExchangeAnswered => "exchange.answered",
             Event::ExchangeLost => "exchange.lost",
+            Event::ExchangeValues => "exchange.values",
             Event::ExchangeCancel => "exchange.cancel",
             Event::StageStart => "stage.start",
             Event::StageStop => "stage.stop",
@@ -277,11 +286,30 @@ pub struct Record<'a> {
     /// What the rule was about: an action and an object of the catalogue each, such as
     /// `select shop.orders.total`. At most 16 are recorded.
     pub objects: &'a [String],
+    /// What the client calls itself.
+    pub service: Option<&'a str>,
     /// Roles of the actor.
     pub roles: &'a [String],
     /// A statement without its literals, as `postern-sql` makes it; longer ones than [`PATTERN_BYTES`], and
     /// those with control characters, are left out.
     pub pattern: Option<&'a str>,
+    /// Values that the policy asks for. At most [`VALUES`] are recorded; see [`Record::of_values`].
+    pub values: &'a [KeptValue],
+}
+
+impl<'a> Record<'a> {
+    /// Records of all of these values, of the session, exchange and actor of this one.
+    pub fn of_values(&self, values: &'a [KeptValue]) -> impl Iterator<Item = Record<'a>> {
+        let head = Record {
+            session: self.session,
+            exchange: self.exchange,
+            trace: self.trace,
+            actor: self.actor,
+            tenant: self.tenant,
+            ..Record::new(Event::ExchangeValues)
+        };
+        values.chunks(VALUES).map(move |values| Record { values, ..head })
+    }
 }
 
 impl Record<'_> {
@@ -320,8 +348,10 @@ impl Record<'_> {
             named: None,
             rule: None,
             objects: &[],
+            service: None,
             roles: &[],
             pattern: None,
+            values: &[],
         }
     }
 }

@@ -1,5 +1,5 @@
 use crate::*;
-use postern_types::{InstanceId, SessionId, SqlState, Stage, TraceParent};
+use postern_types::{InstanceId, KeptForm, KeptValue, SessionId, SqlState, Stage, TraceParent};
 use proptest::prelude::*;
 use std::fs::{self, File};
 use std::io::Write;
@@ -157,15 +157,33 @@ fn names_and_patterns_are_bounded() {
             ..exchange(1)
         });
     }
+    let value = KeptValue {
+        of: names[0].as_str().into(),
+        form: KeptForm::Clear(names[0].clone()),
+    };
+    let values = vec![value; 100];
+    let of_values: Vec<_> = exchange(1)
+        .of_values(&values)
+        .map(|record| record.values.len())
+        .collect();
+    assert_eq!(of_values, [16, 16, 16, 16, 16, 16, 4]);
+    ledger.append(&Record {
+        values: &values,
+        ..Record::new(Event::ExchangeValues)
+    });
     ledger.commit().unwrap();
     let raw = fs::read_to_string(&record_files(dir.path())[0]).unwrap();
     assert!(raw.lines().all(|line| line.len() < MAX_LINE_BYTES));
+    let last: serde_json::Value = serde_json::from_str(raw.lines().last().unwrap()).unwrap();
+    assert_eq!(last["values"].as_array().unwrap().len(), VALUES);
+    assert_eq!(last["values"][0]["clear"].as_str().unwrap().len(), 256);
+    assert_eq!(last["values"][0]["cut"], true);
     let lines = lines(dir.path());
     let kept: Vec<_> = lines[1..]
         .iter()
         .map(|line| line.get("pattern").is_some())
         .collect();
-    assert_eq!(kept, [false, false, true]);
+    assert_eq!(kept, [false, false, true, false]);
     assert_eq!(lines[1]["objects"].as_array().unwrap().len(), 16);
     assert_eq!(lines[1]["rule"].as_str().unwrap().len(), 128);
 }

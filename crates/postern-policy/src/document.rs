@@ -143,8 +143,19 @@ pub(crate) struct RoleDocument {
     /// Statements are recorded without their literals, as in learn mode.
     #[serde(default)]
     pub(crate) record_statements: bool,
+    /// Values of parameters are recorded as hashes.
+    #[serde(default)]
+    pub(crate) record_parameters: Option<RecordParameters>,
     #[serde(default)]
     pub(crate) limits: LimitsDocument,
+}
+
+/// How all parameters of a role are recorded. In clear, only those that a named statement names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RecordParameters {
+    /// As keyed hashes.
+    Hash,
 }
 
 /// What becomes of a statement that no rule allows. The order is that of strictness: a user with several

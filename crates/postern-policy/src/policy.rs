@@ -3,14 +3,14 @@
 use crate::access::Rules;
 use crate::document::{Mode, PolicyError, Tenancy};
 use crate::load;
-use crate::named::{Match, NamedIndex};
+use crate::named::{Match, NamedIndex, NamedStatement};
 use crate::role::{Limits, Role};
 use crate::tenancy::Tenants;
 use crate::word::StatementWord;
 use postern_catalog::Catalog;
 use postern_inspect::plan::Planner;
 use postern_sql::canonical::Canonical;
-use postern_types::ErrorDetail;
+use postern_types::{ErrorDetail, Keep};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -97,6 +97,12 @@ impl Policy {
     /// Which version it is.
     pub fn hash(&self) -> PolicyHash {
         self.hash
+    }
+
+    /// Some parameter is recorded as a keyed hash.
+    pub fn needs_record_key(&self) -> bool {
+        let hashed = |named: &NamedStatement| named.record.iter().any(|(_, keep)| *keep == Keep::Hash);
+        self.parts.roles.values().any(|role| role.record_parameters) || self.parts.named.iter().any(hashed)
     }
 
     /// Names of its roles.
@@ -219,6 +225,11 @@ impl Rights<'_> {
             self.roles.iter().any(|(_, role)| role.record_statements),
         );
         asked || matches!(mode, Mode::Learn | Mode::Shadow)
+    }
+
+    /// Values of all parameters are recorded, as hashes.
+    pub fn records_parameters(&self) -> bool {
+        self.roles.iter().any(|(_, role)| role.record_parameters)
     }
 
     /// A refusal tells the client the rule and the objects.

@@ -1,6 +1,8 @@
 //! One role of `policy.yaml`: read and checked.
 
-use crate::document::{AccessWord, Catalog, LimitsDocument, Mode, PolicyError, RoleDocument, Tenancy};
+use crate::document::{
+    AccessWord, Catalog, LimitsDocument, Mode, PolicyError, RecordParameters, RoleDocument, Tenancy,
+};
 use crate::word::StatementWord;
 use postern_types::ErrorDetail;
 use serde_saphyr::Spanned;
@@ -33,6 +35,8 @@ pub(crate) struct Role {
     /// `None` where the role does not say.
     pub(crate) tenancy: Option<Tenancy>,
     pub(crate) record_statements: bool,
+    /// Values of all parameters are recorded as hashes.
+    pub(crate) record_parameters: bool,
 }
 
 /// Limits of a role; `None` is no limit.
@@ -108,6 +112,7 @@ impl Role {
             functions,
             tenancy: role.tenancy,
             record_statements: role.record_statements,
+            record_parameters: role.record_parameters == Some(RecordParameters::Hash),
         }
     }
 

@@ -5,7 +5,7 @@ use postern_bus::{InletConfig, OutletConfig, SecretSource};
 use postern_runtime::sandbox::{Needs, SandboxError, SandboxMode, Sandboxed};
 use postern_runtime::{KeysConfig, LedgerConfig};
 use serde::Deserialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The configuration of the Query Validator. Relative paths are relative to the file.
 #[derive(Clone, Debug, Deserialize)]
@@ -25,6 +25,10 @@ pub struct QueryValidatorConfig {
     pub tls_certificate_grace_s: u32,
     /// Where to find a secret of at least 16 bytes, from which the salts of unknown users are made.
     pub mock_secret_file: SecretSource,
+    /// Where to find a secret of at least 16 bytes, the key under which values of parameters are recorded as hashes. It is
+    /// used where the policy asks for it, and is that of the Response Validator.
+    #[serde(default)]
+    pub record_key_file: Option<SecretSource>,
     /// How long a session may last, in seconds.
     #[serde(default = "default_ticket_lifetime_s")]
     pub ticket_lifetime_s: u32,
@@ -59,6 +63,10 @@ impl Sandboxed for QueryValidatorConfig {
             .reading(&self.policy_directory)
             .reading(users)
             .knowing(&self.mock_secret_file)?;
+        // The file of a key that the policy does not ask for need not be there.
+        let is_there = |key: &&SecretSource| key.path().is_none_or(Path::exists);
+        let key = self.record_key_file.as_ref().filter(is_there);
+        let needs = key.into_iter().try_fold(needs, |needs, key| needs.knowing(key))?;
         let certificates = self.tls_certificate_file.iter();
         Ok(certificates.fold(needs, |needs, file| needs.reading_again(file, &self.keys)))
     }

@@ -5,11 +5,11 @@ use crate::named::{self, Run};
 use crate::names::{Known, Names};
 use crate::rewrite::Rewriter;
 use crate::verdicts::{Judged, Verdicts, reset_not_last};
-use postern_inspect::{Expectations, NotAnExchange};
+use postern_inspect::{Expectations, MaskKey, NotAnExchange};
 use postern_ledger::{Outcome, StatementDigest};
-use postern_policy::{BoundValue, Demand, Denial, NamedStatement, Rights, Who};
+use postern_policy::{BoundValue, Demand, Denial, Match, NamedStatement, Rights, Who};
 use postern_types::ring::{Definition, Effects, Verdict};
-use postern_types::{ColumnRules, Expect, Refusal, SqlState, StatementRules, StatementShape};
+use postern_types::{ColumnRules, Expect, KeptValue, Refusal, SqlState, StatementRules, StatementShape};
 use postern_wire::{EncodeError, FrontendMessage, Limits, Target, frontend_messages};
 use std::sync::Arc;
 
@@ -26,6 +26,8 @@ pub(crate) struct Asker<'a> {
     pub(crate) too_fast: Option<&'a Refusal>,
     /// What a refusal quotes, so that an operator finds its record.
     pub(crate) reference: u32,
+    /// Under which values are recorded as hashes.
+    pub(crate) record_key: Option<&'a MaskKey>,
 }
 
 /// The decision on an exchange.
@@ -54,6 +56,8 @@ pub(crate) struct Decision {
     pub(crate) definitions: Option<Vec<Definition>>,
     /// What is known of the answer to each statement of a simple Query, or to each Execute.
     pub(crate) rules: Vec<StatementRules>,
+    /// Values that the policy asks to be recorded.
+    pub(crate) kept: Vec<KeptValue>,
 }
 
 /// A statement as it is recorded for learning.
@@ -214,7 +218,11 @@ impl Judge<'_> {
                 let met = self.demand(&judged, None);
                 let verdict = self.verdict(&judged, met);
                 self.rule(&judged);
-                (self.query(&judged, verdict), judged.shapes.clone())
+                let verdict = self.query(&judged, verdict);
+                if matches!(verdict, Verdict::Allow(_)) {
+                    self.keep(&judged, None);
+                }
+                (verdict, judged.shapes.clone())
             }
             FrontendMessage::Parse {
                 name,
@@ -240,6 +248,9 @@ impl Judge<'_> {
                         let met = self.demand(&known.judged, Some((tail, &known.types)));
                         let verdict = self.verdict(&known.judged, met);
                         let verdict = self.bind(&known.judged, verdict, portal, statement, tail);
+                        if matches!(verdict, Verdict::Allow(_)) {
+                            self.keep(&known.judged, Some((tail, &known.types)));
+                        }
                         if matches!(verdict, Verdict::Refuse(_)) && known.judged.outcome.is_ok() {
                             // A portal of that name from before is not what this one would have been.
                             self.names.drop(Target::Portal, portal);
@@ -387,6 +398,29 @@ impl Judge<'_> {
                 self.instead(put, effects.clone())
             }
             Err(refusal) => self.refuse_named(refusal),
+        }
+    }
+
+    /// Notes the values that are to be recorded: of a simple Query, or of the Bind with this tail and the types declared
+    /// for it.
+    fn keep(&mut self, judged: &Judged, bound: Option<(&[u8], &[u32])>) {
+        let (all, key) = (self.asker.rights.records_parameters(), self.asker.record_key);
+        let named: Vec<&Match> = judged.run.iter().flat_map(Run::named).collect();
+        let asks = |found: &Match| found.record.iter().any(|(_, keep)| keep.is_some());
+        if !all && !named.iter().any(|found| asks(found)) {
+            return;
+        }
+        let values = bound.and_then(|(tail, types)| Some((Values::of(tail)?, types)));
+        let client = values.as_ref().map(|(values, types)| (values, *types));
+        for found in named {
+            self.decision
+                .kept
+                .append(&mut named::kept(found, all, key, client));
+        }
+        if let (None, Some(client)) = (judged.run.as_ref().and_then(Run::single), client)
+            && all
+        {
+            self.decision.kept.append(&mut binding::kept(client, key));
         }
     }
 

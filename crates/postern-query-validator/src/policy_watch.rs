@@ -12,6 +12,9 @@ use std::path::Path;
 
 /// The rules about answers.
 const RULES: &str = "responses.yaml";
+const POLICY: &str = "policy.yaml";
+const NO_RECORD_KEY: &str = "values are to be recorded as hashes, which needs a key; set `record_key_file` in the \
+                             configuration of the Query Validator";
 const RULES_GONE: &str = "it has gone; to do without rules about answers, write one with `version: 1` alone";
 
 /// A policy directory that is watched.
@@ -27,6 +30,8 @@ pub(crate) struct PolicyWatch {
     last: Option<StatementDigest>,
     /// The policy in force has rules about answers.
     had_rules: bool,
+    /// There is a key under which values can be recorded.
+    has_record_key: bool,
 }
 
 /// A version that is not taken.
@@ -53,7 +58,7 @@ impl fmt::Display for NotTaken {
 }
 
 impl PolicyWatch {
-    pub(crate) fn new(directory: &Path) -> PolicyWatch {
+    pub(crate) fn new(directory: &Path, has_record_key: bool) -> PolicyWatch {
         PolicyWatch {
             files: PolicyFiles::new(directory, is_policy_file),
             seen: None,
@@ -61,6 +66,7 @@ impl PolicyWatch {
             asked: false,
             last: None,
             had_rules: false,
+            has_record_key,
         }
     }
 
@@ -104,6 +110,9 @@ impl PolicyWatch {
             return Err(not_taken(vec![PolicyError::of(RULES, RULES_GONE)]));
         }
         let policy = Policy::load(&files).map_err(not_taken)?;
+        if policy.needs_record_key() && !self.has_record_key {
+            return Err(not_taken(vec![PolicyError::of(POLICY, NO_RECORD_KEY)]));
+        }
         self.had_rules = has_rules;
         Ok(Some(policy))
     }
@@ -148,7 +157,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("policy.yaml");
         fs::write(&path, POLICY).unwrap();
-        let mut watch = PolicyWatch::new(directory.path());
+        let mut watch = PolicyWatch::new(directory.path(), true);
         let first = watch.changed().unwrap().unwrap();
         assert!(watch.changed().unwrap().is_none());
         fs::write(
@@ -191,9 +200,24 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_that_asks_for_hashes_needs_a_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let policy = "version: 1\nroles: {app: {mode: open, database_role: app, record_parameters: hash}}\n";
+        fs::write(directory.path().join("policy.yaml"), policy).unwrap();
+        let error = PolicyWatch::new(directory.path(), false).changed().unwrap_err();
+        assert!(error.to_string().contains("record_key_file"), "{error}");
+        assert!(
+            PolicyWatch::new(directory.path(), true)
+                .changed()
+                .unwrap()
+                .is_some()
+        );
+    }
+
+    #[test]
     fn a_directory_that_is_gone_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
-        let mut watch = PolicyWatch::new(&directory.path().join("none"));
+        let mut watch = PolicyWatch::new(&directory.path().join("none"), true);
         assert!(watch.changed().unwrap_err().to_string().contains("can't be read"));
     }
 }

@@ -15,6 +15,13 @@ pub(crate) fn address(client: &str) -> Option<IpAddr> {
     client.parse().ok().or_else(with_port)
 }
 
+/// What the client calls itself, among the parameters of its start-up message.
+pub(crate) fn service(parameters: &[(String, String)]) -> Option<&str> {
+    let own = parameters.iter().find(|(name, _)| name == "application_name");
+    own.map(|(_, value)| value.as_str())
+        .filter(|value| !value.is_empty())
+}
+
 /// The session of a header, unless it is that of heartbeats.
 pub(crate) fn session(header: &Header) -> Option<SessionId> {
     (header.session != SessionId::NONE).then_some(header.session)

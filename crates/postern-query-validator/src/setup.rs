@@ -3,6 +3,7 @@
 use crate::end_points::EndPoints;
 use crate::lockout::{InvalidLockout, LockoutConfig};
 use postern_envelope::{Keyring, KeyringError, Opener, Sealer};
+use postern_inspect::MaskKey;
 use postern_scram::ScramError;
 use postern_sql::SqlLimits;
 use postern_types::Link;
@@ -46,6 +47,8 @@ pub struct Settings {
     pub nonce: fn() -> Result<String, ScramError>,
     /// When who fails to sign in is locked out.
     pub lockout: LockoutConfig,
+    /// Under which values of parameters are recorded as hashes.
+    pub record_key: Option<MaskKey>,
     /// Bounds on SQL texts.
     pub sql: SqlLimits,
     /// Bounds on protocol messages.

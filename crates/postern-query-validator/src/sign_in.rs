@@ -29,6 +29,8 @@ struct HalfWay {
 pub(crate) struct Step {
     pub(crate) answer: SignInAnswer,
     pub(crate) open: Option<OpenSession>,
+    /// Roles of who was accepted.
+    pub(crate) roles: Vec<String>,
     /// Why it was refused, or what is remarkable about it, for the ledger.
     pub(crate) reason: Option<&'static str>,
 }
@@ -41,6 +43,7 @@ impl From<Refused> for Step {
         Step {
             answer: SignInAnswer::Refused(refusal),
             open: None,
+            roles: Vec::new(),
             reason: Some(reason),
         }
     }
@@ -114,6 +117,7 @@ impl Validator {
         Ok(Step {
             answer: SignInAnswer::Continue { message, state },
             open: None,
+            roles: Vec::new(),
             reason: None,
         })
     }
@@ -147,7 +151,7 @@ impl Validator {
         let open = self.open_session(opened, sign_in, &user)?;
         let ticket = Ticket {
             user: sign_in.user.clone(),
-            roles: user.roles,
+            roles: user.roles.clone(),
             tenant: user.tenant,
             client: sign_in.client.clone(),
             frontend: request.frontend.clone(),
@@ -169,6 +173,7 @@ impl Validator {
                 ticket,
             },
             open: Some(open),
+            roles: user.roles,
             // Who still has the old password will be locked out when its time is over.
             reason: proved.previous.then_some("previous-password"),
         })

@@ -326,6 +326,11 @@ impl Validator {
             session: record::session(&opened.header),
             actor: Some(&sign_in.user),
             tenant: step.open.as_ref().and_then(|open| open.tenant.as_deref()),
+            roles: &step.roles,
+            service: step
+                .open
+                .as_ref()
+                .and_then(|_| record::service(&sign_in.parameters)),
             action: Some(match step.answer {
                 SignInAnswer::Continue { .. } => "challenge",
                 SignInAnswer::Accepted { .. } => "accept",
@@ -396,6 +401,7 @@ impl Validator {
                 tenant: ticket.tenant.as_deref(),
             },
             reference: record::reference(&opened.header),
+            record_key: self.settings.record_key.as_ref(),
         };
         let decision = exchange::decide(
             &asker,
@@ -411,6 +417,9 @@ impl Validator {
                         .charge(&ticket.user, limit.get(), decision.statements, now_ms);
                 }
                 record(&judged(entry, &decision, asker.reference));
+                for values in entry.of_values(&decision.kept) {
+                    record(&values);
+                }
                 for learned in &decision.learned {
                     record::learned(&entry, &asker, learned, record);
                 }

@@ -9,11 +9,13 @@ use crate::users::{Users, UsersFile};
 use anyhow::Context as _;
 use bytes::Bytes;
 use postern_bus::relay::{self, Output, Step};
-use postern_bus::{Inlet, Outlet};
+use postern_bus::{Inlet, Outlet, SecretSource};
+use postern_inspect::MaskKey;
 use postern_ledger::{Details, Event, Ledger, Level, Outcome, Record, StatementDigest};
 use postern_policy::Policy;
 use postern_runtime::{LinkKeys, Reload, StageContext, Status, unix_ms};
 use std::io;
+use std::path::Path;
 use std::time::Instant;
 
 /// How often the users file and the policy are looked at, in milliseconds.
@@ -28,7 +30,8 @@ pub async fn run(config: QueryValidatorConfig, context: StageContext) -> anyhow:
     let now_ms = unix_ms();
     let directory = config.ledger.directory.clone();
     let mut ledger = config.ledger.open(context.stage, context.instance, now_ms)?;
-    let mut policy_watch = PolicyWatch::new(&config.policy_directory);
+    let record_key = record_key(config.record_key_file.as_ref())?;
+    let mut policy_watch = PolicyWatch::new(&config.policy_directory, record_key.is_some());
     let policy = policy_watch
         .changed()
         .with_context(|| config.policy_directory.display().to_string())?
@@ -49,6 +52,7 @@ pub async fn run(config: QueryValidatorConfig, context: StageContext) -> anyhow:
         ticket_lifetime_ms: u64::from(config.ticket_lifetime_s).saturating_mul(1000),
         nonce: postern_scram::fresh_nonce,
         lockout: config.sign_in,
+        record_key,
         sql: postern_sql::SqlLimits::default(),
         wire: postern_wire::Limits::default(),
     };
@@ -73,6 +77,16 @@ pub async fn run(config: QueryValidatorConfig, context: StageContext) -> anyhow:
     status.beside(work).await?;
     stage.ledger.close(unix_ms())?;
     Ok(())
+}
+
+/// The key under which values are recorded; `None` where its file is not there, which matters once the policy asks for it.
+fn record_key(file: Option<&SecretSource>) -> anyhow::Result<Option<MaskKey>> {
+    let is_there = |file: &&SecretSource| file.path().is_none_or(Path::exists);
+    let Some(file) = file.filter(is_there) else {
+        return Ok(None);
+    };
+    let key = MaskKey::new(file.read()?.expose().as_bytes());
+    Ok(Some(key.with_context(|| file.to_string())?))
 }
 
 fn note_policy(policy: &Policy, ledger: &mut Ledger) {

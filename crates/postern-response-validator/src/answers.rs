@@ -2,7 +2,7 @@
 
 use postern_bus::SecretSource;
 use postern_inspect::rules::{Rules, RulesError};
-use postern_inspect::{Inspector, InspectorError, MaskKey, Origins, OriginsError, ShortKey};
+use postern_inspect::{Inspector, InspectorError, Keys, MaskKey, Origins, OriginsError, ShortKey};
 use postern_runtime::sandbox::{Needs, SandboxError};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,9 @@ pub struct Answers {
     pub policy_directory: Option<PathBuf>,
     /// Where to find a secret of at least 16 bytes, the key of the mask `hash`. It is used where a rule asks for it.
     pub hash_key_file: Option<SecretSource>,
+    /// Where to find a secret of at least 16 bytes, the key under which values are recorded as hashes. It is used where a rule
+    /// asks for it, and is that of the Query Validator.
+    pub record_key_file: Option<SecretSource>,
 }
 
 /// Rules that can't be put in force.
@@ -85,10 +88,11 @@ impl Answers {
         let needs = self.policy_directory.iter().fold(needs, Needs::reading);
         // The file of a key that no rule asks for need not be there.
         let is_there = |key: &&SecretSource| key.path().is_none_or(Path::exists);
-        match self.hash_key_file.as_ref().filter(is_there) {
-            Some(key) => needs.knowing(key),
-            None => Ok(needs),
-        }
+        let keys = [self.hash_key_file.as_ref(), self.record_key_file.as_ref()];
+        keys.into_iter()
+            .flatten()
+            .filter(is_there)
+            .try_fold(needs, |needs, key| needs.knowing(key))
     }
 
     /// Reads the rules.
@@ -117,9 +121,15 @@ impl Answers {
                 error,
             })?,
         };
-        let wanted = rules.needs_key().then_some(self.hash_key_file.as_ref()).flatten();
-        let key = wanted.map(key).transpose()?;
-        Ok(Inspector::new(rules, &origins, key)?)
+        let read = |wanted: bool, file: &Option<SecretSource>| {
+            let wanted = wanted.then_some(file.as_ref()).flatten();
+            wanted.map(key).transpose()
+        };
+        let keys = Keys {
+            mask: read(rules.needs_key(), &self.hash_key_file)?,
+            record: read(rules.needs_record_key(), &self.record_key_file)?,
+        };
+        Ok(Inspector::new(rules, &origins, keys)?)
     }
 }
 
@@ -150,6 +160,7 @@ mod tests {
         Answers {
             policy_directory: Some(directory.to_owned()),
             hash_key_file: Some(directory.join("mask.secret").into()),
+            record_key_file: None,
         }
     }
 

@@ -1,9 +1,9 @@
-//! What is written down about one envelope. No rows, no messages of the database (P9).
+//! What is written down about one envelope. No messages of the database, and of rows only what the rules ask for (P9).
 
 use postern_envelope::Header;
 use postern_inspect::Checked;
-use postern_ledger::{Details, Event, Level, Outcome, Record};
-use postern_types::{Contract, SqlState, TraceParent};
+use postern_ledger::{Details, Event, Level, Outcome, Record, VALUES};
+use postern_types::{Contract, KeptValue, SqlState, TraceParent};
 
 /// A record to be, with names of its own.
 #[derive(Clone, Debug)]
@@ -16,6 +16,7 @@ pub struct Note {
     tenant: Option<String>,
     trace: Option<TraceParent>,
     details: Details,
+    values: Vec<KeptValue>,
 }
 
 impl Note {
@@ -30,6 +31,7 @@ impl Note {
             tenant: None,
             trace: None,
             details: Details::default(),
+            values: Vec::new(),
         }
     }
 
@@ -73,6 +75,16 @@ impl Note {
             notes.push(alert(Level::Warn, "answer-cut-at-cap", None));
         }
         notes
+    }
+
+    /// The values of a part that are to be recorded.
+    pub(crate) fn values(header: &Header, contract: &Contract, checked: &Checked) -> Vec<Note> {
+        let of = |values: &[KeptValue]| {
+            let mut note = Note::new(Event::ExchangeValues, header).by(contract);
+            note.values = values.to_vec();
+            note
+        };
+        checked.kept.chunks(VALUES).map(of).collect()
     }
 
     /// A part that was stopped, for the reason with this fixed name. `reference` is what the client is told.
@@ -126,6 +138,7 @@ impl Note {
             tenant: self.tenant.as_deref(),
             result: self.result,
             details: self.details,
+            values: &self.values,
             ..Record::new(self.event)
         }
     }

@@ -134,7 +134,7 @@ impl Relay {
         if batch.len() >= DRAIN_BYTES {
             work.full.push((judged.frontend.clone(), batch.take()));
         }
-        for note in judged.note.iter().chain(&judged.alerts) {
+        for note in judged.note.iter().chain(&judged.more) {
             self.ledger.append(&note.record().taking(work.begun.elapsed()));
         }
         Ok(())

@@ -72,8 +72,8 @@ pub struct Judged<'a> {
     pub answer: Answer,
     /// What is to be recorded before it is handed on.
     pub note: Option<Note>,
-    /// What else somebody should know of.
-    pub alerts: Vec<Note>,
+    /// What else is to be recorded: what somebody should know of, and values.
+    pub more: Vec<Note>,
     payload: Payload<'a>,
 }
 
@@ -104,8 +104,8 @@ pub struct Stepped {
     pub envelope: Vec<u8>,
     /// What is to be recorded before it is handed on.
     pub note: Option<Note>,
-    /// What else somebody should know of.
-    pub alerts: Vec<Note>,
+    /// What else is to be recorded: what somebody should know of, and values.
+    pub more: Vec<Note>,
 }
 
 impl Validator {
@@ -159,7 +159,7 @@ impl Validator {
             frontend: judged.frontend,
             envelope: sealed,
             note: judged.note,
-            alerts: judged.alerts,
+            more: judged.more,
         })
     }
 
@@ -208,7 +208,7 @@ impl Validator {
                     header,
                     answer,
                     note,
-                    alerts: Vec::new(),
+                    more: Vec::new(),
                     payload,
                 });
             }
@@ -217,14 +217,14 @@ impl Validator {
             answer,
             payload,
             note,
-            alerts,
+            more,
         } = self.check(part);
         Ok(Judged {
             frontend,
             header,
             answer,
             note,
-            alerts,
+            more,
             payload,
         })
     }
@@ -290,7 +290,7 @@ struct Outcome<'a> {
     answer: Answer,
     payload: Payload<'a>,
     note: Option<Note>,
-    alerts: Vec<Note>,
+    more: Vec<Note>,
 }
 
 impl<'a> Part<'a> {
@@ -316,6 +316,8 @@ impl<'a> Part<'a> {
         let checked = inspector.check_part(contract, &self.state, self.payload, &mut out)?;
         let note = Note::of_part(&self.header, contract, &checked, self.is_first());
         let note = note.map(|note| note.after(self.since_us));
+        let mut more = Note::alerts(&self.header, contract, &checked);
+        more.append(&mut Note::values(&self.header, contract, &checked));
         let answer = Answer::Part {
             before: Some(digest(&self.state)),
             after: digest(&checked.state_after),
@@ -329,7 +331,7 @@ impl<'a> Part<'a> {
             answer,
             payload: self.pick(checked.rewritten, out),
             note,
-            alerts: Note::alerts(&self.header, contract, &checked),
+            more,
         })
     }
 
@@ -349,7 +351,7 @@ impl<'a> Part<'a> {
             answer,
             payload: self.pick(rewritten, out),
             note: None,
-            alerts: Vec::new(),
+            more: Vec::new(),
         })
     }
 
@@ -394,7 +396,7 @@ impl<'a> Part<'a> {
             answer,
             payload: Payload::Rewritten(error),
             note: Some(note),
-            alerts: Vec::new(),
+            more: Vec::new(),
         }
     }
 }

@@ -83,6 +83,7 @@ mod tests {
         let answers = Answers {
             policy_directory: Some(directory.path().to_owned()),
             hash_key_file: None,
+            record_key_file: None,
         };
         let (mut watch, first) = Watch::begin(answers).unwrap();
         assert!(!first.goes_by_columns());

@@ -8,6 +8,7 @@ mod author;
 pub mod body;
 mod contract;
 mod id;
+mod kept;
 mod link;
 mod mask;
 mod network;
@@ -24,6 +25,7 @@ pub use contract::{
     ErrorDetail, Expect, OverCap, Phase, StateDigest, StatementRules, StatementShape,
 };
 pub use id::{InstanceId, InvalidSlot, SessionId, Slot};
+pub use kept::{Keep, KeptForm, KeptValue, NoSuchKeep};
 pub use link::{Link, Stage};
 pub use mask::{Mask, NoSuchMask, Rounding};
 pub use network::{InvalidNetwork, Network};

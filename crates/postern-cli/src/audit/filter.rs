@@ -1,5 +1,6 @@
 //! Which records are meant: the conditions of `postern audit query` and `export`, and a reader of those that fit.
 
+use super::value::Sought;
 use super::{Ledgers, Shown};
 use clap::Args;
 use jiff::Timestamp;
@@ -56,7 +57,13 @@ pub struct Filter {
     /// With the reference that a client was told (up to 16 hex digits).
     #[arg(long, value_name = "HEX", value_parser = reference)]
     pub reference: Option<u64>,
-    /// Of this stage only.
+    /// In which this value was recorded, in clear or as a keyed hash: a parameter or a column that the policy names.
+    #[arg(long, value_name = "TEXT")]
+    pub value: Option<String>,
+    /// The key of hashes; default: keys/record.secret of the ring's directory.
+    #[arg(long, value_name = "FILE", requires = "value")]
+    pub value_key: Option<PathBuf>,
+    /// Of this ledger only: that of a stage, or `operator`.
     #[arg(long, value_parser = super::stage)]
     pub stage: Option<Author>,
     /// No more than this many.
@@ -74,6 +81,7 @@ struct Conditions {
     give_up: String,
     fields: Vec<Field>,
     trace: Option<Trace>,
+    value: Option<Sought>,
 }
 
 /// A trace that the client named, or that of a session's exchange.
@@ -143,7 +151,7 @@ impl Field {
 }
 
 impl Conditions {
-    fn of(filter: &Filter) -> Conditions {
+    fn of(filter: &Filter, directory: &Path) -> io::Result<Conditions> {
         let until = filter.until.unwrap_or(Timestamp::MAX);
         let text = |value: &Option<String>| value.as_ref().map(|value| json!(value));
         let number = |value: Option<u64>| value.map(|value| json!(value));
@@ -169,13 +177,16 @@ impl Conditions {
         let fields = fields
             .into_iter()
             .filter_map(|(pointer, value)| Some(Field::new(pointer, value?)));
-        Conditions {
+        let value = filter.value.as_deref();
+        let value = value.map(|text| Sought::new(text, filter.value_key.as_deref(), directory));
+        Ok(Conditions {
             since: written(filter.since.unwrap_or(Timestamp::UNIX_EPOCH)),
             until: written(until),
             give_up: written(until.checked_add(CLOCK_SLACK).unwrap_or(Timestamp::MAX)),
             fields: fields.collect(),
             trace: filter.trace.map(Trace::new),
-        }
+            value: value.transpose()?,
+        })
     }
 
     fn may_hold(&self, line: &[u8]) -> bool {
@@ -183,11 +194,13 @@ impl Conditions {
         needles
             .chain(self.trace.iter().map(|trace| &trace.needle))
             .all(|needle| needle.find(line).is_some())
+            && self.value.as_ref().is_none_or(|value| value.may_be_in(line))
     }
 
     fn hold(&self, record: &Value) -> bool {
         let of_trace = self.trace.as_ref().is_none_or(|trace| trace.holds(record));
         of_trace
+            && self.value.as_ref().is_none_or(|value| value.is_in(record))
             && self
                 .fields
                 .iter()
@@ -214,7 +227,7 @@ pub(super) struct Records {
 
 impl Records {
     pub(super) fn open(directory: &Path, filter: &Filter) -> io::Result<Records> {
-        let conditions = Conditions::of(filter);
+        let conditions = Conditions::of(filter, directory)?;
         let directories: Vec<PathBuf> = match Ledgers::of(directory) {
             Ledgers::One(directory) => vec![directory],
             Ledgers::Ring(ring) => ring

@@ -12,6 +12,7 @@ use std::process::ExitCode;
   postern audit query ring --actor app --result refused --since 2026-11-23T14:00:00Z --until 2026-11-23T15:00:00Z
   postern audit query ring --reference 0a1b2c3d --json
   postern audit query ring --trace 4bf92f3577b34da6a3ce929d0e0e4736
+  postern audit query ring --value 4711 --since 2026-11-01T00:00:00Z     who has touched patient 4711
   postern audit query ring --session 3f6c… --stage backend
 
 Every condition must hold. The hashes are not checked; see `postern audit verify`. Times are UTC; records of a stage

@@ -165,7 +165,9 @@ fn secrets(ring: &Examined, report: &mut Report) {
     let mut weak = Vec::new();
     for (stage, path) in [
         (Stage::QueryValidator, ["mock_secret_file"].as_slice()),
+        (Stage::QueryValidator, &["record_key_file"]),
         (Stage::ResponseValidator, &["answers", "hash_key_file"]),
+        (Stage::ResponseValidator, &["answers", "record_key_file"]),
     ] {
         let Some(file) = ring.file(stage, path) else {
             continue;
@@ -181,7 +183,7 @@ fn secrets(ring: &Examined, report: &mut Report) {
         Status::Warn,
         &weak,
         "make one with `openssl rand -base64 32`",
-        "the secrets for salts and masks are there and long enough",
+        "the secrets for salts, masks and recorded values are there and long enough",
     );
 }
 

@@ -10,7 +10,7 @@
 use postern_cli::directory::RingDirectory;
 use postern_cli::init::{InitOptions, init};
 use postern_ledger::{Details, Event, Ledger, Record};
-use postern_types::{InstanceId, SessionId, Stage};
+use postern_types::{Author, InstanceId, SessionId, Stage};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::fs;
@@ -111,7 +111,7 @@ impl Site {
         all.iter().map(ToString::to_string).collect()
     }
 
-    fn records(&self, stage: Stage) -> PathBuf {
+    fn records(&self, stage: impl Into<Author>) -> PathBuf {
         self.ring.ledger(stage).join("ledger-00000000000000000001.jsonl")
     }
 

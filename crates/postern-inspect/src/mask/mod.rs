@@ -16,7 +16,8 @@ use std::fmt;
 /// Fewest bytes of a key for hashes.
 const KEY_BYTES: usize = 16;
 
-/// The key of the mask `hash`. Without it nobody can try values out against the hashes.
+/// A key for hashes: of the mask `hash`, or of values that are recorded. Without it nobody can try values out against the
+/// hashes.
 #[derive(Clone)]
 pub struct MaskKey(Hmac<Sha256>);
 
@@ -38,7 +39,7 @@ impl MaskKey {
     }
 
     /// First 16 bytes of HMAC-SHA-256.
-    fn hash(&self, value: &[u8]) -> [u8; 16] {
+    pub(crate) fn hash(&self, value: &[u8]) -> [u8; 16] {
         let mut mac = self.0.clone();
         mac.update(value);
         let hash: [u8; 32] = mac.finalize().into_bytes().into();

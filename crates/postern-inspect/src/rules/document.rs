@@ -1,7 +1,7 @@
 //! The shape of the file, before it is checked.
 
 use super::{Action, RulesError};
-use postern_types::{ErrorDetail, OverCap};
+use postern_types::{ErrorDetail, Keep, OverCap};
 use serde::Deserialize;
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 use serde_saphyr::Spanned;
@@ -17,6 +17,8 @@ pub(super) struct Document {
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) masks: Vec<Masked>,
+    #[serde(default)]
+    pub(super) record: Vec<Recorded>,
     #[serde(default)]
     pub(super) tenants: Option<Tenants>,
     #[serde(default)]
@@ -47,6 +49,14 @@ pub(super) struct Masked {
     pub(super) derived: Option<MaskOrRefuse>,
     #[serde(default)]
     pub(super) conditions: Option<AllowOrRefuse>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Recorded {
+    pub(super) column: Spanned<String>,
+    #[serde(rename = "as")]
+    pub(super) keep: Keep,
 }
 
 #[derive(Clone, Copy, Deserialize)]

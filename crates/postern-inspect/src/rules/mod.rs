@@ -12,6 +12,7 @@
 //!   - column: public.customers.card
 //!     mask: last4
 //!     except_roles: [billing]
+//! record: [{ column: public.customers.id, as: hash }]
 //! tenants: { columns: [tenant_id] }
 //! detectors: { card: mask, private_key: refuse }
 //! honey:
@@ -23,7 +24,7 @@ mod read;
 
 pub use document::read_yaml;
 
-use postern_types::{ErrorDetail, Mask, OverCap};
+use postern_types::{ErrorDetail, Keep, Mask, OverCap};
 use std::fmt;
 
 /// Rules that have been read and checked. The default has none.
@@ -39,6 +40,8 @@ pub struct Rules {
     pub over: OverCap,
     /// Masks of columns.
     pub masks: Vec<MaskRule>,
+    /// Columns of which values are recorded.
+    pub record: Vec<RecordRule>,
     /// Whose rows a session may see.
     pub tenants: Option<TenantRules>,
     /// What is looked for in values.
@@ -61,6 +64,7 @@ impl Default for Rules {
             max_bytes: None,
             over: OverCap::default(),
             masks: Vec::new(),
+            record: Vec::new(),
             tenants: None,
             detectors: Vec::new(),
             custom: Vec::new(),
@@ -77,9 +81,15 @@ impl Rules {
         self.masks.iter().any(|rule| rule.mask == Mask::Hash)
     }
 
+    /// Some value is recorded as a keyed hash.
+    pub fn needs_record_key(&self) -> bool {
+        self.record.iter().any(|rule| rule.keep == Keep::Hash)
+    }
+
     /// Some rule is about values, so that the columns of an answer must be known.
     pub fn go_by_columns(&self) -> bool {
         !self.masks.is_empty()
+            || !self.record.is_empty()
             || self.tenants.is_some()
             || !self.detectors.is_empty()
             || !self.custom.is_empty()
@@ -124,6 +134,15 @@ impl MaskRule {
     pub fn holds_for(&self, roles: &[String]) -> bool {
         !self.except_roles.iter().any(|role| roles.contains(role))
     }
+}
+
+/// A column of which values are recorded, as they are before masks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordRule {
+    /// The column.
+    pub column: ColumnName,
+    /// How.
+    pub keep: Keep,
 }
 
 /// What becomes of columns that are computed from a masked one.

@@ -1,11 +1,11 @@
 //! From the file to [`Rules`].
 
 use super::document::{
-    self, AlertOrRefuse, AllowOrRefuse, Detectors, HoneyToken, MaskOrRefuse, Masked, Tenants,
+    self, AlertOrRefuse, AllowOrRefuse, Detectors, HoneyToken, MaskOrRefuse, Masked, Recorded, Tenants,
 };
 use super::{
-    Action, ColumnName, Conditions, CustomPattern, Derived, Detector, Honey, MaskRule, Rules, RulesError,
-    TenantRules, WithoutOrigin,
+    Action, ColumnName, Conditions, CustomPattern, Derived, Detector, Honey, MaskRule, RecordRule, Rules,
+    RulesError, TenantRules, WithoutOrigin,
 };
 use crate::find::custom_expression;
 use postern_types::ErrorDetail;
@@ -45,6 +45,7 @@ impl Rules {
             max_bytes: document.limits.max_bytes,
             over: document.limits.over,
             masks,
+            record: recorded(document.record)?,
             tenants: document.tenants.map(tenants).transpose()?,
             custom: custom(&document.detectors)?,
             detectors: detectors(&document.detectors),
@@ -78,6 +79,23 @@ fn mask(document: Masked) -> Result<MaskRule, RulesError> {
             Some(AllowOrRefuse::Allow) | None => Conditions::Allow,
         },
     })
+}
+
+/// Columns of which values are recorded, each once.
+fn recorded(documents: Vec<Recorded>) -> Result<Vec<RecordRule>, RulesError> {
+    let mut rules: Vec<RecordRule> = Vec::with_capacity(documents.len());
+    for document in documents {
+        let column = column(&document.column)?;
+        if rules.iter().any(|rule| rule.column == column) {
+            return Err(RulesError::at(
+                &document.column,
+                format!("`{column}` is recorded twice; keep one"),
+            ));
+        }
+        let keep = document.keep;
+        rules.push(RecordRule { column, keep });
+    }
+    Ok(rules)
 }
 
 /// `schema.table.column`, each as PostgreSQL keeps it. Names with a dot in them are not offered.

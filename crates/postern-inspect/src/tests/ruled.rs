@@ -1,6 +1,7 @@
 //! Whole parts under rules: rows, COPY, caps.
 
 use super::message::{COPY_OUT, ROWS, contract, framed};
+use crate::Keys;
 use crate::rules::Rules;
 use crate::{Checked, Inspector, OriginColumn, OriginRelation, Origins, OriginsDocument, Violation, digest};
 use postern_types::{
@@ -29,7 +30,7 @@ fn inspector(yaml: &str) -> Inspector {
         ..OriginsDocument::default()
     });
     let rules = Rules::from_yaml(&format!("version: 1\n{yaml}")).unwrap();
-    Inspector::new(rules, &origins.unwrap(), None).unwrap()
+    Inspector::new(rules, &origins.unwrap(), Keys::default()).unwrap()
 }
 
 const MASKS: &str = "masks: [{column: public.t.card, mask: last4}]\n";

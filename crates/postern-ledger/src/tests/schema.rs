@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::record::Details;
-use postern_types::{Author, SqlState, TraceId, TraceParent};
+use postern_types::{Author, KeptForm, KeptValue, SqlState, TraceId, TraceParent};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -101,6 +101,15 @@ fn details() -> impl Strategy<Value = Details> {
     })
 }
 
+fn value() -> impl Strategy<Value = KeptValue> {
+    let form = prop_oneof![
+        Just(KeptForm::Null),
+        any::<[u8; 16]>().prop_map(KeptForm::Hash),
+        "(.|\\n){0,300}".prop_map(KeptForm::Clear),
+    ];
+    (any::<String>(), form).prop_map(|(of, form)| KeptValue { of: of.into(), form })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -109,7 +118,7 @@ proptest! {
         time_ms: u64, event in 0..Event::ALL.len(), session: Option<[u8; 16]>, exchange: Option<u64>,
         names in (any::<Option<String>>(), any::<Option<String>>(), any::<Option<String>>(), any::<Option<String>>()),
         lists in (prop::collection::vec(any::<String>(), 0..20), prop::collection::vec(any::<String>(), 0..20)),
-        statements in prop::collection::vec(any::<[u8; 32]>(), 0..80), details in details(), action: bool,
+        values in prop::collection::vec(value(), 0..40), statements in prop::collection::vec(any::<[u8; 32]>(), 0..80), details in details(), action: bool,
     ) {
         let dir = TempDir::new().unwrap();
         let mut ledger = open(dir.path()).unwrap();
@@ -128,10 +137,12 @@ proptest! {
             action: action.then_some("select"),
             resource: &statements,
             details,
+            service: names.2.as_deref(),
             rule: names.2.as_deref(),
             objects: &lists.0,
             roles: &lists.1,
             pattern: names.3.as_deref(),
+            values: &values,
             ..Record::at(time_ms, Event::ALL[event])
         });
         ledger.close(NOW).unwrap();

@@ -3,7 +3,7 @@
 use super::types;
 use crate::document::PolicyError;
 use postern_sql::canonical::{Comment, DEFAULT_LIST_ITEMS, ListSlots};
-use postern_types::Mask;
+use postern_types::{Keep, Mask};
 
 /// What the annotations of a statement say. What they say of columns and slots is not checked yet.
 #[derive(Debug, Default)]
@@ -18,6 +18,7 @@ pub(super) struct Annotations {
     pub(super) read_only: Option<At<bool>>,
     pub(super) types: Option<At<Vec<u32>>>,
     pub(super) lists: Vec<At<ListSlots>>,
+    pub(super) record: Option<At<Vec<(u16, Keep)>>>,
 }
 
 /// A value and the line it is written in.
@@ -33,7 +34,8 @@ pub(super) enum Tenant {
     Column(String),
 }
 
-const KEYS: &str = "name, roles, max_rows, max_bytes, mask, tenant, timeout_ms, read_only, types, list";
+const KEYS: &str =
+    "name, roles, max_rows, max_bytes, mask, tenant, timeout_ms, read_only, types, list, record";
 
 /// Longest name, in bytes.
 const MAX_NAME_BYTES: usize = 100;
@@ -97,6 +99,7 @@ impl Annotations {
             "timeout_ms" => once(&mut self.timeout_ms, line, key, number(key, value)?),
             "mask" => once(&mut self.masks, line, key, masks(value)?),
             "tenant" => once(&mut self.tenant, line, key, tenant(value)?),
+            "record" => once(&mut self.record, line, key, record(value)?),
             "types" => once(&mut self.types, line, key, types::oids(value)?),
             "read_only" => {
                 let flag = match value {
@@ -168,6 +171,20 @@ fn masks(value: &str) -> Result<Vec<(String, Mask)>, String> {
                 .parse::<Mask>()
                 .map_err(|error| format!("`{}`: {error}", mask.trim()))?;
             Ok((column.trim().to_owned(), mask))
+        })
+        .collect()
+}
+
+/// `$1=hash, $2=clear`.
+fn record(value: &str) -> Result<Vec<(u16, Keep)>, String> {
+    value
+        .split(',')
+        .map(|pair| {
+            let (number, keep) = pair
+                .split_once('=')
+                .ok_or("`record` is written $1=hash or $1=clear, several separated by commas")?;
+            let keep = keep.trim().parse::<Keep>().map_err(|error| error.to_string())?;
+            Ok((slot(number.trim())?, keep))
         })
         .collect()
 }

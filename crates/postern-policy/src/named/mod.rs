@@ -12,7 +12,7 @@
 //! Annotations are `-- key: value` comments in front of the statement, several on a line if separated by
 //! another `--`. A key that nobody knows is a mistake, and so is an annotation behind the beginning of its
 //! statement. Keys: `name` and `roles`, which every statement needs; `max_rows`, `max_bytes`, `mask`, `tenant`,
-//! `timeout_ms`, `read_only`, `types`, `list`; see [`NamedStatement`].
+//! `timeout_ms`, `read_only`, `types`, `list`, `record`; see [`NamedStatement`].
 //!
 //! A statement of a client is looked up by the digest of its shape and then compared as a whole, in
 //! `postern_sql::canonical`. What runs is the text that stands here.
@@ -27,7 +27,7 @@ mod tests;
 use crate::document::PolicyError;
 use postern_sql::Statement;
 use postern_sql::canonical::{Bound, Canonical, Pattern, Value};
-use postern_types::Mask;
+use postern_types::{Keep, Mask};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -57,6 +57,8 @@ pub struct NamedStatement {
     pub read_only: bool,
     /// OIDs of the types of `$1`, `$2`, …; 0 where the client may say. Empty when the policy names none.
     pub types: Vec<u32>,
+    /// Slots of which values are recorded, and how.
+    pub record: Vec<(u16, Keep)>,
     /// File of the policy directory.
     pub file: String,
     /// Line of the statement, from 1.
@@ -96,6 +98,8 @@ pub struct Match {
     pub bound: Bound,
     /// OIDs of the types that the policy names for the parameters of `sql`; 0 where it names none.
     pub types: Vec<u32>,
+    /// Of each parameter of `sql`, its slot in the policy's text, and how its value is recorded if it is.
+    pub record: Vec<(u16, Option<Keep>)>,
     /// Which parameter of `sql` must be the tenant of the session, from 0.
     pub tenant: Option<usize>,
 }
@@ -183,11 +187,20 @@ fn matching(named: &Arc<NamedStatement>, statement: &Canonical) -> Option<Match>
         Some(TenantRule::Slot(slot)) => Some(slots.iter().position(|one| *one == slot)?),
         Some(TenantRule::Column(_)) | None => None,
     };
+    let recorded = |slot: &u16| {
+        named
+            .record
+            .iter()
+            .find(|(one, _)| one == slot)
+            .map(|(_, keep)| *keep)
+    };
+    let record = slots.iter().map(|slot| (*slot, recorded(slot))).collect();
     fit.then(|| Match {
         statement: Arc::clone(named),
         sql: named.pattern.expand(&bound.counts),
         bound,
         types,
+        record,
         tenant,
     })
 }

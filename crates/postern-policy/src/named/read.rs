@@ -5,7 +5,7 @@ use super::{NamedIndex, NamedStatement, TenantRule};
 use crate::document::PolicyError;
 use postern_sql::canonical::{ListSlots, Pattern, PatternError, Written, written};
 use postern_sql::{SqlLimits, StatementKind, SyntaxError};
-use postern_types::Mask;
+use postern_types::{Keep, Mask};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -106,6 +106,11 @@ fn statement(
         .as_ref()
         .map(|types| check_types(types, &pattern, mistakes))
         .unwrap_or_default();
+    let record = annotations
+        .record
+        .as_ref()
+        .map(|record| check_record(record, &pattern, mistakes))
+        .unwrap_or_default();
     let read_only = annotations.read_only.as_ref().is_some_and(|flag| flag.value);
     if let Some(flag) = annotations.read_only.as_ref().filter(|flag| flag.value) {
         check_read_only(flag.line, &pattern, mistakes);
@@ -125,6 +130,7 @@ fn statement(
         timeout_ms: annotations.timeout_ms.map(|at| at.value),
         read_only,
         types,
+        record,
         file: file.to_owned(),
         line: written.line,
         pattern,
@@ -240,6 +246,24 @@ impl Columns {
             Tenant::Slot(slot) => Some(TenantRule::Slot(*slot)),
         }
     }
+}
+
+fn check_record(
+    record: &At<Vec<(u16, Keep)>>,
+    pattern: &Pattern,
+    mistakes: &mut Mistakes<'_>,
+) -> Vec<(u16, Keep)> {
+    let mut known: Vec<(u16, Keep)> = Vec::new();
+    for (slot, keep) in &record.value {
+        if *slot > pattern.slots() {
+            mistakes.add(record.line, format!("the statement has no slot ${slot}"));
+        } else if known.iter().any(|(one, _)| one == slot) {
+            mistakes.add(record.line, format!("${slot} is recorded twice; keep one"));
+        } else {
+            known.push((*slot, *keep));
+        }
+    }
+    known
 }
 
 fn check_types(types: &At<Vec<u32>>, pattern: &Pattern, mistakes: &mut Mistakes<'_>) -> Vec<u32> {

@@ -3,6 +3,7 @@
 use crate::{EndPoints, Keys, Settings, User, Users, Validator};
 use postern_envelope::Batch;
 use postern_envelope::{Generation, Header, Keyring, Opener, Sealer, SecretKey, batch};
+use postern_inspect::MaskKey;
 use postern_ledger::{Event, Outcome};
 use postern_policy::Policy;
 use postern_scram::Verifier;
@@ -12,7 +13,7 @@ use postern_types::ring::{
     Clean, CleanBody, Definition, DefinitionKind, OpenSession, Request, RequestBody, SignIn, SignInAnswer,
     Verdict,
 };
-use postern_types::{Contract, InstanceId, Link, Refusal, SessionId, Slot, Stage, body};
+use postern_types::{Contract, InstanceId, KeptValue, Link, Refusal, SessionId, Slot, Stage, body};
 use postern_wire::{Target, put_bind, put_describe, put_execute, put_parse, put_query, put_sync};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -46,6 +47,7 @@ pub(super) struct Noted {
     pub(super) policy: Option<u64>,
     pub(super) would: Option<Outcome>,
     pub(super) pattern: Option<String>,
+    pub(super) values: Vec<KeptValue>,
 }
 
 /// What arrived at the Backend.
@@ -118,6 +120,10 @@ pub(super) fn users() -> Users {
     Users::parse(Path::new("users.toml"), &text).unwrap()
 }
 
+pub(super) fn record_key() -> MaskKey {
+    MaskKey::new(&[8; 16]).unwrap()
+}
+
 pub(super) fn settings() -> Settings {
     Settings {
         mock_secret: vec![7; 32],
@@ -125,6 +131,7 @@ pub(super) fn settings() -> Settings {
         ticket_lifetime_ms: LIFETIME,
         lockout: crate::LockoutConfig::default(),
         nonce: || Ok("servernonce".to_owned()),
+        record_key: Some(record_key()),
         sql: SqlLimits::default(),
         wire: postern_wire::Limits::default(),
     }
@@ -185,6 +192,7 @@ impl Kit {
                 policy: record.details.policy,
                 would: record.details.would,
                 pattern: record.pattern.map(str::to_owned),
+                values: record.values.to_vec(),
             });
         });
         let mut arrived = Vec::new();

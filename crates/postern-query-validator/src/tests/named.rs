@@ -1,12 +1,13 @@
 //! Named statements: what goes on in place of what the client sent.
 
-use super::kit::{M, definition, payload, query};
+use super::kit::{M, definition, payload, query, record_key};
 use crate::exchange::{self, Asker, Decision};
 use crate::verdicts::Verdicts;
+use postern_inspect::MaskKey;
 use postern_policy::{Policy, Who};
 use postern_sql::SqlLimits;
 use postern_types::ring::{BoundStatement, Definition, DefinitionKind, Effects, Guard, Verdict};
-use postern_types::{ColumnRules, Expect, Mask, Refusal};
+use postern_types::{ColumnRules, Expect, KeptForm, KeptValue, Mask, Refusal};
 use postern_wire::{
     BindValues, FrontendMessage, Limits, bind_tail, frontend_messages, put_bind, put_execute, put_parse,
     put_sync,
@@ -18,6 +19,7 @@ roles:
   app: {mode: enforce, database_role: app, named: true, statements: [transaction, select]}
   other: {mode: enforce, database_role: app, named: true}
   shadow: {mode: shadow, database_role: app, named: true}
+  hashed: {mode: open, database_role: app, record_parameters: hash}
 ";
 
 const QUERIES: &str = "
@@ -37,6 +39,10 @@ COPY t FROM STDIN;
 SELECT a FROM t;
 -- name: role -- roles: app
 SET ROLE postgres;
+-- name: patient -- roles: app -- record: $2=hash, $1=clear -- types: text, int4, any
+SELECT a FROM patients WHERE ward = $1 AND id = $2 AND note <> $3;
+-- name: patients -- roles: app -- record: $1=hash -- list: $1 up to 9
+SELECT a FROM patients WHERE id IN ($1);
 ";
 
 struct Bench {
@@ -44,6 +50,7 @@ struct Bench {
     verdicts: Verdicts,
     roles: Vec<String>,
     tenant: Option<&'static str>,
+    key: MaskKey,
 }
 
 impl Bench {
@@ -58,6 +65,7 @@ impl Bench {
             verdicts: Verdicts::new(SqlLimits::default()),
             roles: vec![role.to_owned()],
             tenant: Some("7"),
+            key: record_key(),
         }
     }
 
@@ -72,6 +80,7 @@ impl Bench {
                 tenant: self.tenant,
             },
             reference: 1,
+            record_key: Some(&self.key),
         };
         exchange::decide(
             &asker,
@@ -536,4 +545,75 @@ fn a_text_seen_before_is_not_parsed_again() {
     let first = bench.decide(&[], &came);
     let second = bench.decide(&[], &came);
     assert_eq!((first.payload, first.verdicts), (second.payload, second.verdicts));
+}
+
+/// What is recorded of an exchange, in short.
+fn kept(decision: &Decision) -> Vec<String> {
+    let hash_of = |hash: &[u8; 16]| {
+        let known = ["4711", "7", "dialysis", "9"];
+        let found = known
+            .iter()
+            .find(|text| postern_inspect::hashes(&record_key(), text).contains(hash));
+        format!("hash of {}", found.unwrap_or(&"something else"))
+    };
+    let one = |KeptValue { of, form }: &KeptValue| match form {
+        KeptForm::Null => format!("{of} null"),
+        KeptForm::Hash(hash) => format!("{of} {}", hash_of(hash)),
+        KeptForm::Clear(value) => format!("{of} {value}"),
+    };
+    decision.kept.iter().map(one).collect()
+}
+
+/// Parse, Bind with these values, Execute, Sync.
+fn bound(sql: &str, types: &[u32], values: &[(bool, Option<&[u8]>)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_parse(&mut out, "", sql, types.iter().copied()).unwrap();
+    put_bind(&mut out, "", "", &bind_tail(values, &[0, 0]).unwrap()).unwrap();
+    put_execute(&mut out, "", 0).unwrap();
+    put_sync(&mut out);
+    out
+}
+
+#[test]
+fn values_are_recorded_by_the_policys_own_slots() {
+    let mut bench = Bench::new();
+    let whole = ["$1 dialysis", "$2 hash of 4711"];
+    let simple = query("SELECT a FROM patients WHERE ward = 'dialysis' AND id = 4711 AND note <> 'x'");
+    assert_eq!(kept(&bench.decide(&[], &simple)), whole);
+    // The client numbers its parameters otherwise, sends one in binary, and writes another one out.
+    let sql = "SELECT a FROM patients WHERE ward = $2 AND id = $1 AND note <> 'x'";
+    let id = 4711i32.to_be_bytes();
+    let sent = [(true, Some(&id[..])), (false, Some(&b"dialysis"[..]))];
+    assert_eq!(kept(&bench.decide(&[], &bound(sql, &[], &sent))), whole);
+    assert_eq!(
+        kept(&bench.decide(&[], &bound(sql, &[], &[(false, None), (false, None)]))),
+        ["$1 null", "$2 null"]
+    );
+    let list = query("SELECT a FROM patients WHERE id IN (7, 4711)");
+    assert_eq!(
+        kept(&bench.decide(&[], &list)),
+        ["$1 hash of 7", "$1 hash of 4711"]
+    );
+}
+
+#[test]
+fn nothing_is_recorded_of_values_that_the_policy_does_not_name_or_refuses() {
+    let mut bench = Bench::new();
+    let unnamed = query("SELECT id, ssn FROM users WHERE id = 4711");
+    assert_eq!(bench.decide(&[], &unnamed).kept, []);
+    let refused = query("SELECT a FROM patients WHERE ward = 'dialysis' AND id = 4711");
+    let refused = bench.decide(&[], &refused);
+    assert!(refused.refusal().is_some());
+    assert_eq!(refused.kept, []);
+}
+
+#[test]
+fn a_role_may_have_all_parameters_recorded_as_hashes() {
+    let mut bench = Bench::of("hashed");
+    let id = 4711i32.to_be_bytes();
+    let sent = [(true, Some(&id[..])), (false, Some(&b"7"[..])), (false, None)];
+    let decision = bench.decide(&[], &bound("SELECT $1, $2, $3", &[], &sent));
+    assert_eq!(kept(&decision), ["$1 hash of 4711", "$2 hash of 7", "$3 null"]);
+    // Literals are no parameters.
+    assert_eq!(bench.decide(&[], &query("SELECT 4711")).kept, []);
 }

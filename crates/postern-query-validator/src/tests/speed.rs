@@ -24,6 +24,7 @@ fn asker<'a>(roles: &'a [String], rights: &'a Rights<'a>) -> Asker<'a> {
             tenant: None,
         },
         reference: 0,
+        record_key: None,
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::*;
 use postern_inspect::rules::Rules;
-use postern_inspect::{OriginColumn, OriginRelation, Origins, OriginsDocument};
-use postern_types::{ColumnRule, ColumnRules, Mask, StatementRules};
+use postern_inspect::{Keys, MaskKey, OriginColumn, OriginRelation, Origins, OriginsDocument};
+use postern_types::{ColumnRule, ColumnRules, KeptForm, KeptValue, Mask, StatementRules};
 
 const CUSTOMERS: u32 = 20_000;
 
@@ -32,7 +32,7 @@ fn strict() -> Inspector {
                  public.customers.card, mask: last4}\ntenants: {columns: [tenant_id], ignore_roles: \
                  [auditor]}\ndetectors: {private_key: refuse, email: alert}\nhoney: [{name: decoy, value: \
                  DECOY-4711}]\n";
-    Inspector::new(Rules::from_yaml(rules).unwrap(), &origins(), None).unwrap()
+    Inspector::new(Rules::from_yaml(rules).unwrap(), &origins(), Keys::default()).unwrap()
 }
 
 /// A description of text columns as (name, table, attribute).
@@ -83,7 +83,7 @@ fn judge(contract: &Contract, payload: &[u8]) -> Judged {
     let mut envelope = ring.part(&header, sealed, &AnswerState::default(), payload);
     let stepped = ring.validator.step(NOW, &mut envelope).unwrap();
     let found = ring.open(&stepped);
-    let records = stepped.note.iter().chain(&stepped.alerts);
+    let records = stepped.note.iter().chain(&stepped.more);
     let alerts = records.filter_map(|note| {
         let record = note.record();
         record.details.reason.map(|reason| (record.level, reason))
@@ -99,6 +99,66 @@ fn assert_stopped(contract: &Contract, payload: &[u8], reason: &'static str) {
     assert!(judged.payload.contains("VFATAL"), "{reason}: {}", judged.payload);
     assert!(!judged.payload.contains("4111"), "{reason}: {}", judged.payload);
     assert_eq!(judged.alerts, [(Level::Alert, reason)]);
+}
+
+#[test]
+fn values_are_recorded_as_the_rules_say_and_before_masks() {
+    let rules = "version: 1\nrecord:\n  - {column: public.customers.card, as: hash}\n  - {column: \
+                 public.customers.tenant_id, as: clear}\nmasks: [{column: public.customers.card, mask: last4}]\n";
+    let rules = Rules::from_yaml(rules).unwrap();
+    assert!(
+        Inspector::new(rules.clone(), &origins(), Keys::default()).is_err(),
+        "hashes without a key"
+    );
+    let key = MaskKey::new(&[7; 16]).unwrap();
+    let keys = Keys {
+        record: Some(key.clone()),
+        ..Keys::default()
+    };
+    let mut ring = ring_by(
+        Limits::default(),
+        Inspector::new(rules, &origins(), keys).unwrap(),
+    );
+    let contract = lax();
+    ring.steps = Some(steps_digest(&contract.steps));
+    let header = header(9, 0);
+    let sealed = ring.contract(&header, &contract);
+    let rows = (0..40).flat_map(|_| values(&["acme", "4111111111111111"]));
+    let payload = [customers(), rows.collect(), end()].concat();
+    let mut envelope = ring.part(&header, sealed, &AnswerState::default(), &payload);
+    let stepped = ring.validator.step(NOW, &mut envelope).unwrap();
+    let kept: Vec<Vec<KeptValue>> = stepped
+        .more
+        .iter()
+        .map(|note| {
+            let record = note.record();
+            assert_eq!(record.event, postern_ledger::Event::ExchangeValues);
+            assert_eq!((record.session, record.exchange), (Some(header.session), Some(9)));
+            assert!(record.actor.is_some());
+            record.values.to_vec()
+        })
+        .collect();
+    let sizes: Vec<usize> = kept.iter().map(Vec::len).collect();
+    assert_eq!(sizes, [16; 5], "two of each row, in records of 16");
+    let hash = postern_inspect::hashes(&key, "4111111111111111")[0];
+    let of = |of: &str, form| KeptValue { of: of.into(), form };
+    for pair in kept.concat().chunks(2) {
+        assert_eq!(
+            pair,
+            [
+                of("public.customers.tenant_id", KeptForm::Clear("acme".to_owned())),
+                of("public.customers.card", KeptForm::Hash(hash)),
+            ]
+        );
+    }
+    assert!(
+        !ring
+            .open(&stepped)
+            .payload
+            .escape_ascii()
+            .to_string()
+            .contains("4111111111111111")
+    );
 }
 
 #[test]
@@ -303,7 +363,14 @@ fn detectors_and_honey_tokens_raise_alerts_that_say_nothing_of_the_value() {
 
 #[test]
 fn rules_that_were_replaced_hold_for_a_while_for_what_was_planned_for_them() {
-    let none = || Inspector::new(Rules::from_yaml("version: 1\n").unwrap(), &origins(), None).unwrap();
+    let none = || {
+        Inspector::new(
+            Rules::from_yaml("version: 1\n").unwrap(),
+            &origins(),
+            Keys::default(),
+        )
+        .unwrap()
+    };
     let (old, new) = (strict().rules().version, none().rules().version);
     assert_ne!(old, new);
     let mut ring = ring_by(Limits::default(), strict());

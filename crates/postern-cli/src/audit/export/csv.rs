@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::io::{self, Write};
 
 /// The columns, by the names of the fields. Those of `details` are named without it.
-pub(super) const COLUMNS: [&str; 37] = [
+pub(super) const COLUMNS: [&str; 39] = [
     "time",
     "stage",
     "number",
@@ -17,11 +17,13 @@ pub(super) const COLUMNS: [&str; 37] = [
     "actor",
     "tenant",
     "roles",
+    "service",
     "action",
     "named",
     "rule",
     "objects",
     "pattern",
+    "values",
     "resource",
     "details.sqlstate",
     "details.reason",

@@ -32,7 +32,7 @@ const fn row(field: &'static str, ecs: &'static str, ocsf: &'static str) -> Row 
 }
 
 /// The table.
-pub(super) const ROWS: [Row; 27] = [
+pub(super) const ROWS: [Row; 29] = [
     row("time", "@timestamp", "time"),
     row("number", "event.sequence", "metadata.sequence"),
     row("stage", "service.name", "metadata.product.feature.name"),
@@ -47,8 +47,10 @@ pub(super) const ROWS: [Row; 27] = [
     row("actor", "user.name", "actor.user.name"),
     row("roles", "user.roles", "actor.user.groups"),
     row("tenant", "organization.id", "actor.user.org.uid"),
+    row("service", "postern.service", "actor.app_name"),
     row("action", "postern.action", "activity_name"),
     row("resource", "related.hash", "query_info.uid"),
+    row("values", "postern.values", "unmapped.values"),
     row("pattern", "postern.pattern", "query_info.query_string"),
     row("objects", "postern.objects", "unmapped.objects"),
     row("rule", "rule.name", "unmapped.rule"),
@@ -206,6 +208,7 @@ impl Row {
             "roles" | "resource" | "objects" => value
                 .as_array()
                 .is_some_and(|list| list.iter().all(Value::is_string)),
+            "values" => value.is_array(),
             "time" => value.as_str()?.parse::<Timestamp>().is_ok(),
             "details.client" => value.as_str()?.parse::<IpAddr>().is_ok(),
             // A malformed one is not that by which the record is found.

@@ -34,7 +34,7 @@ fn full(event: &str) -> Value {
         "trace": "4bf92f3577b34da6a3ce929d0e0e4736", "parent": "00f067aa0ba902b7", "sampled": false,
         "actor": "app", "tenant": "7", "action": "update",
         "resource": ["sha256:aa", "sha256:bb"], "result": "failed", "named": "report", "rule": "access.cedar:12",
-        "objects": ["update shop.orders.total"], "roles": ["app", "owner"], "pattern": "UPDATE t SET a = $1",
+        "objects": ["update shop.orders.total"], "roles": ["app", "owner"], "service": "shop-web", "values": [{ "of": "$1", "clear": "x" }], "pattern": "UPDATE t SET a = $1",
         "details": {
             "sqlstate": "42501", "reason": "rights", "reference": "0a1b2c3d0a1b2c3d", "rows": 1, "bytes": 2, "messages": 3,
             "statements": 4, "parts": 5, "duration_us": 6789, "backend_us": 8, "instance": "01", "client": "10.0.0.7",
@@ -129,6 +129,7 @@ fn a_full_record_in_ecs() {
         "error": { "code": "42501" },
         "postern": {
             "exchange": 2, "named": "report", "action": "update", "pattern": "UPDATE t SET a = $1",
+            "service": "shop-web", "values": [{ "of": "$1", "clear": "x" }],
             "objects": ["update shop.orders.total"], "bytes": 2, "result": "failed", "sampled": false, "rows": 1,
             "messages": 3, "statements": 4, "parts": 5, "backend_us": 8, "instance": "01", "epoch": 9,
             "would": "refused", "prev": "00"
@@ -150,12 +151,13 @@ fn a_full_record_in_ocsf() {
         },
         "actor": {
             "session": { "uid": "3f6c0000000000000000000000000001" },
-            "user": { "name": "app", "groups": [{ "name": "app" }, { "name": "owner" }], "org": { "uid": "7" } }
+            "user": { "name": "app", "groups": [{ "name": "app" }, { "name": "owner" }], "org": { "uid": "7" } },
+            "app_name": "shop-web"
         },
         "query_info": { "name": "report", "uid": "sha256:aa", "query_string": "UPDATE t SET a = $1", "bytes": 2 },
         "src_endpoint": { "ip": "10.0.0.7" },
         "unmapped": {
-            "event": "exchange", "exchange": 2, "parent": "00f067aa0ba902b7", "objects": ["update shop.orders.total"],
+            "event": "exchange", "exchange": 2, "parent": "00f067aa0ba902b7", "values": [{ "of": "$1", "clear": "x" }], "objects": ["update shop.orders.total"],
             "rule": "access.cedar:12", "policy": "0123456789abcdef", "hash": "ff", "prev": "00", "result": "failed",
             "resource": ["sha256:aa", "sha256:bb"], "duration_us": 6789, "sampled": false, "rows": 1, "messages": 3,
             "statements": 4, "parts": 5, "backend_us": 8, "instance": "01", "epoch": 9, "would": "refused"

@@ -1,7 +1,7 @@
 //! Files of named statements, and the mistakes in them.
 
 use super::super::{NamedIndex, TenantRule};
-use postern_types::Mask;
+use postern_types::{Keep, Mask};
 
 fn read(text: &str) -> Result<NamedIndex, Vec<String>> {
     NamedIndex::from_files(&[("queries/a.sql", text)], &["app", "support"])
@@ -15,7 +15,7 @@ fn every_annotation_is_read() {
          -- name: invoices -- roles: app, support\n\
          -- Finds: what a customer owes.\n\
          -- max_rows: 100\n-- max_bytes: 4096\n-- mask: iban=last4, mail=email\n-- tenant: $1\n\
-         -- timeout_ms: 250\n-- read_only: true\n-- types: int8, any\n-- list: $2 up to 20\n\
+         -- timeout_ms: 250\n-- read_only: true\n-- types: int8, any\n-- list: $2 up to 20\n-- record: $2=hash, $1=clear\n\
          SELECT id, iban, lower(email) AS mail -- the address\n\
          FROM invoices WHERE tenant_id = $1 AND id IN ($2)\n;\n\n\
          -- name: touch\n-- roles: app\n\
@@ -30,7 +30,8 @@ fn every_annotation_is_read() {
     assert_eq!(first.tenant, Some(TenantRule::Slot(1)));
     assert_eq!((first.timeout_ms, first.read_only), (Some(250), true));
     assert_eq!(first.types, [20, 0]);
-    assert_eq!((first.file.as_str(), first.line), ("queries/a.sql", 12));
+    assert_eq!(first.record, [(2, Keep::Hash), (1, Keep::Clear)]);
+    assert_eq!((first.file.as_str(), first.line), ("queries/a.sql", 13));
     assert!(first.sql.starts_with("SELECT id") && first.sql.ends_with("IN ($2)"));
     let list = first.pattern().lists().first().unwrap();
     assert_eq!((list.first, list.last, list.max_items), (2, 2, 20));
@@ -143,6 +144,18 @@ fn mistakes_are_told_with_file_line_and_what_would_be_right() {
         (
             &format!("{head}-- types: int8\nSELECT $1::int, $2::int"),
             "queries/a.sql:3: `types` names 1 types",
+        ),
+        (
+            &format!("{head}-- record: $2=hash\nSELECT $1::int"),
+            "queries/a.sql:3: the statement has no slot $2",
+        ),
+        (
+            &format!("{head}-- record: $1=hash, $1=clear\nSELECT $1::int"),
+            "queries/a.sql:3: $1 is recorded twice; keep one",
+        ),
+        (
+            &format!("{head}-- record: $1=plain\nSELECT $1::int"),
+            "queries/a.sql:3: values are recorded as `hash` or `clear`, not as `plain`",
         ),
         (
             &format!("{head}-- types: mood\nSELECT $1::int"),
