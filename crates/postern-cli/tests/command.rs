@@ -390,6 +390,7 @@ fn what_an_operator_does_is_recorded() {
     let unknown = postern(files.path(), &["keys", "revoke", "nobody", "--dir", "ring"]);
     refused(&unknown, 1);
     in_ring(&["user", "remove", "ann", "--dir", "ring"]);
+    in_ring(&["firewall", "ring"]);
     // No stage has written a ledger yet.
     refused(
         &postern(files.path(), &["audit", "prune", "ring", "--keep-days", "400"]),
@@ -414,6 +415,7 @@ fn what_an_operator_does_is_recorded() {
             "keys.revoke allowed [nobody]",
             "keys.revoke failed [nobody]",
             "user.remove allowed [ann]",
+            "firewall.write allowed null",
             "audit.prune allowed [older than 400 days]",
         ]
     );
@@ -426,9 +428,9 @@ fn what_an_operator_does_is_recorded() {
     refused(&postern(files.path(), &["audit", "sign", "ring"]), 1);
     let verified = postern(files.path(), &["audit", "verify", "ring"]);
     let told = String::from_utf8(verified.stdout).unwrap();
-    assert!(told.contains("operator: sound, 11 records"), "{told}");
+    assert!(told.contains("operator: sound, 12 records"), "{told}");
     assert!(
-        told.contains("operator: as it was signed, up to record 11"),
+        told.contains("operator: as it was signed, up to record 12"),
         "{told}"
     );
     // Who takes it away is found, and so is who takes its checkpoints away too.

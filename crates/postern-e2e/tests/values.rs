@@ -9,11 +9,12 @@
 )]
 
 use futures_util::StreamExt as _;
-use postern_testkit::{Options, Ring, TestUser};
+use postern_e2e::ledgers::recorded;
+use postern_testkit::{Options, Ring, Stage, TestUser};
 use std::fs;
 use std::pin::pin;
 use std::process::Command;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, Config, NoTls};
 
 const TABLES: &str = "
     CREATE SCHEMA ward AUTHORIZATION owner;
@@ -44,7 +45,8 @@ record:
 ";
 
 async fn client(ring: &Ring, user: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(&ring.url(user), NoTls).await.unwrap();
+    let mut config: Config = ring.url(user).parse().unwrap();
+    let (client, connection) = config.application_name("ward-app").connect(NoTls).await.unwrap();
     tokio::spawn(connection);
     client
 }
@@ -84,6 +86,13 @@ async fn whoever_touched_a_value_is_found_and_the_value_is_not_in_the_ledgers() 
     .unwrap();
     let nurse = client(&ring, "nurse").await;
     let clerk = client(&ring, "clerk").await;
+    // Who signs in is recorded with roles, and with what it calls itself.
+    let accepted = [
+        "\"action\":\"accept\"",
+        "\"roles\":[\"nurse\"]",
+        "\"service\":\"ward-app\"",
+    ];
+    assert!(recorded(&ring, Stage::QueryValidator, &accepted));
     // By a parameter, in binary, whose type the client does not say.
     let name: String = nurse
         .query_one("SELECT name FROM patients WHERE id = $1", &[&4711i32])

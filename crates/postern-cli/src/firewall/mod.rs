@@ -17,6 +17,7 @@ pub use topology::{Hosts, Place};
 
 use crate::console::say;
 use crate::directory::RingDirectory;
+use crate::operator;
 use crate::secret_file;
 use anyhow::Context as _;
 use clap::Args;
@@ -78,6 +79,13 @@ pub fn run(args: &FirewallArgs) -> anyhow::Result<ExitCode> {
 /// See [`run`].
 pub fn write(ring: &RingDirectory) -> anyhow::Result<Vec<PathBuf>> {
     let files = texts(ring)?;
+    operator::recorded(ring, "firewall.write", &[], || write_files(ring, files))
+}
+
+fn write_files(
+    ring: &RingDirectory,
+    files: impl IntoIterator<Item = (PathBuf, String)>,
+) -> anyhow::Result<Vec<PathBuf>> {
     let folder = ring.join(FOLDER);
     match fs::remove_dir_all(&folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
