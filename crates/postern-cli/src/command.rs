@@ -157,7 +157,7 @@ struct UserRemove {
     directory: PathBuf,
 }
 
-/// Check and read the ledgers of the four stages.
+/// Check and read the ledgers of the four stages and the operator.
 #[derive(Debug, Subcommand)]
 enum AuditCommand {
     Verify(audit::VerifyArgs),

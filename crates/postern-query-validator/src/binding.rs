@@ -1,8 +1,7 @@
 //! The values of a Bind message (PostgreSQL manual, section 54.7 "Bind"), as far as the policy asks for them.
 
-use postern_inspect::MaskKey;
 use postern_policy::Denial;
-use postern_types::{Keep, KeptValue, Refusal, SqlState};
+use postern_types::{Refusal, SqlState};
 
 /// The values that a Bind brings. Borrowed from the message; nothing is copied.
 pub(crate) struct Values<'a> {
@@ -67,19 +66,6 @@ fn number(rest: &mut &[u8]) -> Option<u16> {
     let (bytes, after) = rest.split_first_chunk::<2>()?;
     *rest = after;
     Some(u16::from_be_bytes(*bytes))
-}
-
-/// The values of a Bind, with the types declared for them, as they are recorded where all are to be.
-pub(crate) fn kept((values, types): (&Values<'_>, &[u32]), key: Option<&MaskKey>) -> Vec<KeptValue> {
-    let one = |at: usize| {
-        let (bytes, binary) = values.get(at)?;
-        let type_oid = types.get(at).copied().unwrap_or(0);
-        // Without a key no policy that asks for hashes is in force.
-        let form = postern_inspect::kept(Keep::Hash, key, type_oid, binary, bytes)?;
-        let of = format!("${}", at.saturating_add(1)).into();
-        Some(KeptValue { of, form })
-    };
-    (0..values.len()).filter_map(one).collect()
 }
 
 /// A literal or a parameter that must be the session's tenant is not.

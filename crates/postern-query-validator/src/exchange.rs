@@ -1,13 +1,14 @@
 //! The verdicts on the messages of one exchange.
 
-use crate::binding::{self, Values};
+use crate::binding;
 use crate::named::{self, Run};
 use crate::names::{Known, Names};
 use crate::rewrite::Rewriter;
+use crate::values;
 use crate::verdicts::{Judged, Verdicts, reset_not_last};
 use postern_inspect::{Expectations, MaskKey, NotAnExchange};
 use postern_ledger::{Outcome, StatementDigest};
-use postern_policy::{BoundValue, Demand, Denial, Match, NamedStatement, Rights, Who};
+use postern_policy::{Denial, NamedStatement, Rights, Who};
 use postern_types::ring::{Definition, Effects, Verdict};
 use postern_types::{ColumnRules, Expect, KeptValue, Refusal, SqlState, StatementRules, StatementShape};
 use postern_wire::{EncodeError, FrontendMessage, Limits, Target, frontend_messages};
@@ -215,12 +216,14 @@ impl Judge<'_> {
                 let judged = self.noted(sql);
                 let statements = u32::try_from(judged.shapes.len()).unwrap_or(u32::MAX);
                 self.parsed = self.parsed.saturating_add(statements.max(1));
-                let met = self.demand(&judged, None);
+                let met = values::hold(self.asker, &judged, None);
                 let verdict = self.verdict(&judged, met);
                 self.rule(&judged);
                 let verdict = self.query(&judged, verdict);
                 if matches!(verdict, Verdict::Allow(_)) {
-                    self.keep(&judged, None);
+                    self.decision
+                        .kept
+                        .append(&mut values::kept(self.asker, &judged, None));
                 }
                 (verdict, judged.shapes.clone())
             }
@@ -245,11 +248,13 @@ impl Judge<'_> {
                 match found {
                     Ok(known) => {
                         self.note(&known.judged);
-                        let met = self.demand(&known.judged, Some((tail, &known.types)));
+                        let met = values::hold(self.asker, &known.judged, Some((tail, &known.types)));
                         let verdict = self.verdict(&known.judged, met);
                         let verdict = self.bind(&known.judged, verdict, portal, statement, tail);
                         if matches!(verdict, Verdict::Allow(_)) {
-                            self.keep(&known.judged, Some((tail, &known.types)));
+                            let bound = Some((tail, &*known.types));
+                            let mut kept = values::kept(self.asker, &known.judged, bound);
+                            self.decision.kept.append(&mut kept);
                         }
                         if matches!(verdict, Verdict::Refuse(_)) && known.judged.outcome.is_ok() {
                             // A portal of that name from before is not what this one would have been.
@@ -401,29 +406,6 @@ impl Judge<'_> {
         }
     }
 
-    /// Notes the values that are to be recorded: of a simple Query, or of the Bind with this tail and the types declared
-    /// for it.
-    fn keep(&mut self, judged: &Judged, bound: Option<(&[u8], &[u32])>) {
-        let (all, key) = (self.asker.rights.records_parameters(), self.asker.record_key);
-        let named: Vec<&Match> = judged.run.iter().flat_map(Run::named).collect();
-        let asks = |found: &Match| found.record.iter().any(|(_, keep)| keep.is_some());
-        if !all && !named.iter().any(|found| asks(found)) {
-            return;
-        }
-        let values = bound.and_then(|(tail, types)| Some((Values::of(tail)?, types)));
-        let client = values.as_ref().map(|(values, types)| (values, *types));
-        for found in named {
-            self.decision
-                .kept
-                .append(&mut named::kept(found, all, key, client));
-        }
-        if let (None, Some(client)) = (judged.run.as_ref().and_then(Run::single), client)
-            && all
-        {
-            self.decision.kept.append(&mut binding::kept(client, key));
-        }
-    }
-
     /// Another message goes on in place of the one that is judged.
     fn instead(
         &mut self,
@@ -466,22 +448,6 @@ impl Judge<'_> {
             run.tighten(&mut rules);
         }
         self.decision.rules.append(&mut rules);
-    }
-
-    /// Whether the literals of a statement, and the values bound to its parameters, are as its decision
-    /// demands. A simple query has no values, so what it demands of parameters fails.
-    fn demand(&mut self, judged: &Judged, bound: Option<(&[u8], &[u32])>) -> bool {
-        if judged.demands.is_empty() {
-            return true;
-        }
-        let values = bound.and_then(|(tail, types)| Some((Values::of(tail)?, types)));
-        let Some(tenant) = self.asker.who.tenant else {
-            return false;
-        };
-        judged
-            .demands
-            .iter()
-            .all(|demand| meets(demand, values.as_ref(), tenant))
     }
 
     /// The verdict on a message that brings or uses a text. `met`: what is demanded of its values holds.
@@ -578,24 +544,6 @@ fn instead_of_effects(verdict: Verdict, others: impl FnOnce(Effects) -> Effects)
 /// The decision on a text that may not be prepared as the client asks.
 fn refused(judged: &Judged, refusal: Refusal) -> Arc<Judged> {
     Arc::new(Judged::refused(judged.digest, judged.action, refusal))
-}
-
-/// Whether one demand holds.
-fn meets(demand: &Demand, values: Option<&(Values<'_>, &[u32])>, tenant: &str) -> bool {
-    let Some(number) = demand.parameter() else {
-        return demand.holds_for_literal(tenant);
-    };
-    let Some(((values, types), index)) = values.zip(usize::from(number).checked_sub(1)) else {
-        return false;
-    };
-    values.get(index).is_some_and(|(bytes, binary)| {
-        let value = BoundValue {
-            bytes,
-            binary,
-            declared: types.get(index).copied().unwrap_or(0),
-        };
-        demand.holds_for(&value, tenant)
-    })
 }
 
 /// A prepared statement is one statement or none.

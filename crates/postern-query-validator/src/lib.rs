@@ -28,6 +28,7 @@ mod sign_in;
 mod stage;
 mod ticket;
 mod users;
+mod values;
 mod verdicts;
 mod wiring;
 

@@ -4,13 +4,11 @@
 //! a Bind, put into the order of the policy's parameters, and literals, as parameters in text format. What
 //! is told to the client about parameters is in the client's own numbering.
 
-use crate::binding::Values;
-use postern_inspect::MaskKey;
 use postern_policy::{Match, NamedStatement, Rights, TenantRule};
 use postern_sql::canonical::{Value, whole_statements};
 use postern_sql::{Analysis, SqlLimits};
 use postern_types::ring::{BoundStatement, Effects, Guard};
-use postern_types::{ColumnRule, ColumnRules, Keep, KeptValue, Mask, Refusal, SqlState, StatementRules};
+use postern_types::{ColumnRule, ColumnRules, Mask, Refusal, SqlState, StatementRules};
 use postern_wire::{BindValues, bind_tail};
 use std::sync::Arc;
 
@@ -170,34 +168,6 @@ impl Piece {
     }
 }
 
-/// The values of a named statement that are to be recorded, by the policy's own slots. `all`: those that it does not
-/// name as well, as hashes. `client` are the values of a Bind and the types that were declared for them.
-pub(crate) fn kept(
-    found: &Match,
-    all: bool,
-    key: Option<&MaskKey>,
-    client: Option<(&Values<'_>, &[u32])>,
-) -> Vec<KeptValue> {
-    let declared = client.map_or(&[][..], |(_, declared)| declared);
-    let types = types(found, declared);
-    let each = found.bound.values.iter().zip(&found.record).zip(types);
-    each.filter_map(|((value, (slot, keep)), type_oid)| {
-        let keep = keep.or(all.then_some(Keep::Hash))?;
-        let (bytes, binary) = match value {
-            Value::Literal(literal) => (literal.text.as_deref().map(str::as_bytes), false),
-            Value::Parameter(number) => {
-                let at = usize::from(*number).checked_sub(1)?;
-                client.and_then(|(values, _)| values.get(at))?
-            }
-        };
-        // Without a key no policy that asks for hashes is in force.
-        let form = postern_inspect::kept(keep, key, type_oid, binary, bytes)?;
-        let of = format!("${slot}").into();
-        Some(KeptValue { of, form })
-    })
-    .collect()
-}
-
 /// How a named statement is to run.
 pub(crate) fn guard(found: &Match) -> Guard {
     Guard {
@@ -232,7 +202,7 @@ pub(crate) fn parameter_types(found: &Match, declared: &[u32]) -> Result<Vec<u32
 }
 
 /// Type by type: the policy's, or the client's, or that of the literal.
-fn types(found: &Match, declared: &[u32]) -> Vec<u32> {
+pub(crate) fn types(found: &Match, declared: &[u32]) -> Vec<u32> {
     let one = |(at, (value, policy)): (usize, (&Value, &u32))| match value {
         _ if *policy != 0 => *policy,
         // Its text is the ticket's, so it has no type but that of its place.
