@@ -15,6 +15,7 @@ use postern_ledger::cross_check;
 use postern_testkit::hook::Hook;
 use postern_testkit::receiver::Mood;
 use postern_testkit::{Options, Part, Ring, Stage, Storage};
+use postern_types::Author;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
@@ -25,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How long pgbench runs, in seconds; half of it with both collectors down. `POSTERN_SINKS_SECONDS` says otherwise.
 const SECONDS: u64 = 20;
 
-/// Stages by the names of their programs, with what each has written or sent.
+/// Authors by the names of their programs, with what each has written or sent.
 type Lines = BTreeMap<String, BTreeSet<String>>;
 
 fn written(ring: &Ring) -> Lines {
@@ -41,10 +42,12 @@ fn written(ring: &Ring) -> Lines {
             .collect();
         text.lines().map(str::to_owned).collect()
     };
-    let ledgers = ring.ledger_dirs();
-    ledgers
-        .iter()
-        .map(|(stage, directory)| (format!("postern-{stage}"), lines(directory)))
+    let of_stages = ring.ledger_dirs().into_iter();
+    let of_stages = of_stages.map(|(stage, directory)| (Author::Stage(stage), directory));
+    let operators = (Author::Operator, ring.directory().join("audit/operator"));
+    of_stages
+        .chain([operators])
+        .map(|(author, directory)| (format!("postern-{author}"), lines(&directory)))
         .collect()
 }
 
@@ -150,7 +153,8 @@ async fn collectors_and_ledgers_hold_the_same_after_everything_has_died() {
         .parse()
         .unwrap();
     let mut inserts = exchanges(&written["postern-query-validator"], "\"action\":\"insert\"");
-    for lines in written.values() {
+    for stage in Stage::ALL {
+        let lines = &written[&format!("postern-{stage}")];
         inserts = &inserts & &exchanges(lines, "\"event\":\"exchange\"");
     }
     assert!(
@@ -161,7 +165,7 @@ async fn collectors_and_ledgers_hold_the_same_after_everything_has_died() {
     let report = cross_check(&ring.ledger_dirs()).unwrap();
     assert!(report.findings.is_empty(), "{:?}", report.findings);
     println!(
-        "{records} records in four ledgers, the same in both collectors ({} and {} messages); {committed} rows committed, \
+        "{records} records in all ledgers, the same in both collectors ({} and {} messages); {committed} rows committed, \
          {} exchanges that insert in all four ledgers; pgbench was told: {told:?}",
         syslog.received().len(),
         otlp.received().len(),

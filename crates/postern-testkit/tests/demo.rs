@@ -66,7 +66,7 @@ fn a_second_start_finds_what_the_first_left() {
     assert_eq!(verified.status.code(), Some(0), "{said}");
     assert_eq!(
         said.matches(": as it was signed, up to record").count(),
-        4,
+        5,
         "{said}"
     );
 
