@@ -419,7 +419,7 @@ impl Shown {
         for key in ["stage", "level", "event", "result"] {
             write!(out, " {}", self.text(key).escape_debug())?;
         }
-        for key in ["session", "exchange", "actor", "tenant", "action"] {
+        for key in ["session", "exchange", "actor", "tenant", "action", "objects"] {
             write_pair(key, self.record.get(key), out)?;
         }
         if let Some(Value::Object(details)) = self.record.get("details") {
@@ -437,6 +437,10 @@ fn write_pair(key: &str, value: Option<&Value>, out: &mut impl Write) -> io::Res
         Some(Value::String(text)) if text.contains(' ') => write!(out, " {key}=\"{}\"", text.escape_debug()),
         Some(Value::String(text)) => write!(out, " {key}={}", text.escape_debug()),
         Some(Value::Number(number)) => write!(out, " {key}={number}"),
+        Some(Value::Array(list)) => {
+            let texts: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
+            write!(out, " {key}=\"{}\"", texts.join(", ").escape_debug())
+        }
         _ => Ok(()),
     }
 }

@@ -419,6 +419,14 @@ fn what_an_operator_does_is_recorded() {
             "audit.prune allowed [older than 400 days]",
         ]
     );
+    let shown = out(&postern(
+        files.path(),
+        &["audit", "query", "ring", "--action", "user.add"],
+    ));
+    assert!(
+        shown.contains("action=user.add objects=\"ann, roles app, tenant 7\""),
+        "{shown}"
+    );
     let ledger = files.path().join("ring/audit/operator");
     for entry in fs::read_dir(&ledger).unwrap() {
         let text = fs::read_to_string(entry.unwrap().path()).unwrap();
