@@ -18,6 +18,10 @@ use std::sync::Arc;
 /// fixed size.
 const MAX_MESSAGES: usize = 10_000;
 
+/// Most values of one exchange that are recorded. Each takes memory and room in the ledger, and a client could send NULLs that
+/// take hardly any of its own.
+const MAX_KEPT: usize = 100_000;
+
 /// Who asks, and by which rules.
 pub(crate) struct Asker<'a> {
     pub(crate) roles: &'a [String],
@@ -120,6 +124,12 @@ pub(crate) fn decide(
             return Err(not_an_exchange("a simple Query must stand alone"));
         }
         let (verdict, shapes) = judge.message(&message);
+        if judge.decision.kept.len() > MAX_KEPT {
+            return Err(Refusal::fatal(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                "too many parameters before a Sync; send Sync more often",
+            ));
+        }
         sent.message(raw, judge.instead.take().as_deref())?;
         expected.push((message, shapes));
         judge.decision.verdicts.push(verdict);

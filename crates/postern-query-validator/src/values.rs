@@ -49,17 +49,16 @@ fn meets(demand: &Demand, values: Option<&(Values<'_>, &[u32])>, tenant: &str) -
 /// The values of a simple Query, or of a Bind, that are to be recorded.
 pub(crate) fn kept(asker: &Asker<'_>, judged: &Judged, bound: Option<Bound<'_>>) -> Vec<KeptValue> {
     let (all, key) = (asker.rights.records_parameters(), asker.record_key);
-    let named: Vec<&Match> = judged.run.iter().flat_map(Run::named).collect();
+    let named = || judged.run.iter().flat_map(Run::named);
     let asks = |found: &Match| found.record.iter().any(|(_, keep)| keep.is_some());
-    if !all && !named.iter().any(|found| asks(found)) {
+    if !all && !named().any(asks) {
         return Vec::new();
     }
     let values = bound.and_then(|(tail, types)| Some((Values::of(tail)?, types)));
     let client = values.as_ref().map(|(values, types)| (values, *types));
-    match client.filter(|_| named.is_empty()) {
+    match client.filter(|_| judged.run.is_none()) {
         Some(client) => kept_of_bind(client, key),
-        None => named
-            .into_iter()
+        None => named()
             .flat_map(|found| kept_of_named(found, all, key, client))
             .collect(),
     }

@@ -20,6 +20,7 @@ roles:
   other: {mode: enforce, database_role: app, named: true}
   shadow: {mode: shadow, database_role: app, named: true}
   hashed: {mode: open, database_role: app, record_parameters: hash}
+  open: {mode: open, database_role: app}
 ";
 
 const QUERIES: &str = "
@@ -70,6 +71,10 @@ impl Bench {
     }
 
     fn decide(&mut self, definitions: &[Definition], payload: &[u8]) -> Decision {
+        self.try_decide(definitions, payload).unwrap()
+    }
+
+    fn try_decide(&mut self, definitions: &[Definition], payload: &[u8]) -> Result<Decision, Refusal> {
         let rights = self.policy.rights(&self.roles).unwrap();
         let asker = Asker {
             too_fast: None,
@@ -89,7 +94,6 @@ impl Bench {
             definitions,
             payload,
         )
-        .unwrap()
     }
 
     /// A simple Query: the text that goes on and what is told with it.
@@ -616,4 +620,29 @@ fn a_role_may_have_all_parameters_recorded_as_hashes() {
     assert_eq!(kept(&decision), ["$1 hash of 4711", "$2 hash of 7", "$3 null"]);
     // Literals are no parameters.
     assert_eq!(bench.decide(&[], &query("SELECT 4711")).kept, []);
+}
+
+#[test]
+fn a_client_can_not_have_values_recorded_without_end() {
+    let mut bench = Bench::of("hashed");
+    let nulls = [(false, None::<&[u8]>); 60_000];
+    let mut out = Vec::new();
+    put_parse(&mut out, "", "SELECT $1", []).unwrap();
+    for binds in 1..=3 {
+        put_bind(&mut out, "", "", &bind_tail(&nulls, &[0, 0]).unwrap()).unwrap();
+        let mut whole = out.clone();
+        put_sync(&mut whole);
+        match bench.try_decide(&[], &whole) {
+            Ok(decision) => assert_eq!((binds, decision.kept.len()), (1, 60_000)),
+            Err(refusal) => assert!(
+                binds > 1 && refusal.fatal && refusal.code.to_string() == "54000",
+                "{refusal:?}"
+            ),
+        }
+    }
+    // Where nothing is recorded there is nothing to bound.
+    let mut whole = out.clone();
+    put_sync(&mut whole);
+    let mut bench = Bench::of("open");
+    assert_eq!(bench.try_decide(&[], &whole).unwrap().kept, []);
 }
