@@ -11,7 +11,7 @@ use postern_ledger::{
 use postern_types::{Author, Stage};
 use serde_json::{Value, json};
 use signed::{Signed, Sources};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -421,6 +421,13 @@ impl Shown {
         }
         for key in ["session", "exchange", "actor", "tenant", "action", "objects"] {
             write_pair(key, self.record.get(key), out)?;
+        }
+        let values = self.record.get("values").and_then(Value::as_array);
+        let of = values.into_iter().flatten().filter_map(|value| value.get("of"));
+        let of: BTreeSet<&str> = of.filter_map(Value::as_str).collect();
+        if !of.is_empty() {
+            // Which, and not what: values are for who asks for the whole record.
+            write_pair("values", Some(&json!(of)), out)?;
         }
         if let Some(Value::Object(details)) = self.record.get("details") {
             for (key, value) in details {

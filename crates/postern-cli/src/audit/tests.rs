@@ -259,3 +259,12 @@ fn nothing_in_a_record_can_control_the_terminal() {
         assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
     }
 }
+
+#[test]
+fn a_line_names_what_was_recorded_and_not_its_value() {
+    let record = br#"{"time":"t","stage":"s","level":"info","event":"exchange.values","result":"allowed","values":[{"of":"$2","clear":"secret"},{"of":"$1","null":true},{"of":"$2","hash":"ab"}]}"#;
+    let mut out = Vec::new();
+    Shown::parse(record).unwrap().write(false, &mut out).unwrap();
+    let told = String::from_utf8(out).unwrap();
+    assert_eq!(told, "t s info exchange.values allowed values=\"$1, $2\"\n");
+}
